@@ -1,0 +1,59 @@
+//! Names, labels and addresses that users, Cilium's habits and our own parts rely on, all in one place.
+
+/// Field manager of every write, and `app.kubernetes.io/managed-by` of what the operator owns.
+pub const FIELD_MANAGER: &str = "axoneme-operator";
+
+/// Controller strings of an IngressClass that this mesh answers to.
+pub const INGRESS_CONTROLLERS: [&str; 2] = ["axoneme.io/ingress-controller", "cilium.io/ingress-controller"];
+
+/// The annotation that named an Ingress's class before `spec.ingressClassName`.
+pub const LEGACY_CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
+
+/// What annotations of an Ingress start with that change how it is served.
+pub const INGRESS_PREFIX: &str = "ingress.cilium.io/";
+
+/// The annotation that makes an IngressClass the default.
+pub const DEFAULT_CLASS_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-class";
+
+/// Label of the Service and EndpointSlice that the operator writes for an Ingress.
+pub const INGRESS_LABEL: (&str, &str) = ("cilium.io/ingress", "true");
+
+/// Address of the endpoint that nobody dials. It is there because load balancers announce a Service only when it has one.
+pub const DUMMY_ENDPOINT: (&str, u16) = ("192.192.192.192", 9999);
+
+/// Audience of the node-loader's token.
+pub const TOKEN_AUDIENCE: &str = "axoneme-operator";
+
+/// ServiceAccount of the node-loader, in the operator's own namespace.
+pub const NODE_SERVICE_ACCOUNT: &str = "axoneme-node";
+
+/// ConfigMap with the certificate authority that nodes trust, key `ca.crt`.
+pub const CA_CONFIG_MAP: &str = "axoneme-ca";
+
+/// Secret with that authority's key, keys `tls.crt` and `tls.key`.
+pub const CA_SECRET: &str = "axoneme-ca";
+
+/// Name of the ValidatingWebhookConfiguration whose trust the operator keeps.
+pub const WEBHOOK: &str = "axoneme-operator";
+
+/// Name of the lease that the writing replica holds.
+pub const LEASE: &str = "axoneme-operator";
+
+/// Service that an Ingress gets: `cilium-ingress-<ingress>`.
+#[must_use]
+pub fn ingress_service(ingress: &str) -> String {
+    format!("cilium-ingress-{ingress}")
+}
+
+/// Namespace and name under which an Ingress's Envoy resources stand, as Cilium would name its CiliumEnvoyConfig:
+/// `<namespace>/cilium-ingress-<namespace>-<ingress>`.
+#[must_use]
+pub fn ingress_origin(namespace: &str, ingress: &str) -> String {
+    format!("{namespace}/cilium-ingress-{namespace}-{ingress}")
+}
+
+/// Resource name of a redirect: `namespace/service:port`.
+#[must_use]
+pub fn redirect(namespace: &str, service: &str, port: u16) -> String {
+    format!("{namespace}/{service}:{port}")
+}
