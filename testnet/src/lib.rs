@@ -1,0 +1,45 @@
+//! A laboratory of network namespaces: nodes, pods, an outside client and the LAN between them, on one machine, as root.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), axoneme_testnet::Error> {
+//! use axoneme_testnet::{Lab, Layout};
+//!
+//! let mut lab = Lab::new("hello")?;
+//! let mut node = lab.node("node1", Layout::Routed)?;
+//! let foo = node.pod("foo")?;
+//! let client = lab.client("client")?;
+//! println!("{}", client.run("ip", ["route", "get", &node.address.v4.to_string()])?);
+//! println!("{}", foo.run("hostname", ["--fqdn"])?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Namespaces have no names on the machine: a process holds each of them and ends with the lab. Nothing outside of them is
+//! changed but one directory of control groups per lab, which is also how a lab is found and swept when its owner was killed.
+//! So any number of labs run at once, all with the same addresses ([`address`]).
+
+pub mod address;
+pub mod article;
+mod cgroup;
+mod error;
+pub mod http;
+mod lab;
+pub mod manifest;
+pub mod mesh;
+mod namespace;
+mod node;
+mod process;
+mod program;
+mod service;
+
+pub use address::Dual;
+pub use error::Error;
+pub use lab::{Lab, sweep};
+pub use namespace::Namespace;
+pub use node::{Layout, Node};
+pub use process::{Process, wait_until};
+pub use program::{built, envoy};
+pub use service::Service;
+
+/// What everything here returns.
+pub type Result<T> = std::result::Result<T, Error>;
