@@ -1,0 +1,153 @@
+//! Keys and values of the maps.
+
+/// `IPPROTO_TCP`.
+pub const PROTOCOL_TCP: u8 = 6;
+
+/// The most frontends, and the most services with counters, that a node can have.
+pub const CAPACITY: u32 = 65_536;
+
+/// The key of the map `frontends`: what a client dials.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrontendKey {
+    /// Destination address, IPv4 as `::ffff:a.b.c.d`.
+    pub address: [u8; 16],
+    /// Destination port, network byte order.
+    pub port: [u8; 2],
+    /// [`PROTOCOL_TCP`]: the only one so far.
+    pub protocol: u8,
+    /// Always 0: the rest of the key.
+    pub zero: u8,
+}
+
+/// The value of the map `frontends`: where its connections go.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frontend {
+    /// The key of the map `counters`.
+    pub service: u32,
+    /// Port of the proxy's listener on the loopback addresses, network byte order.
+    pub proxy_port: [u8; 2],
+    /// A [`State`].
+    pub state: u8,
+    /// A [`Failure`].
+    pub failure: u8,
+}
+
+/// What happens to new connections of a frontend.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// They go to the proxy.
+    On = 1,
+    /// They go around the proxy; those that it has stay.
+    Draining = 2,
+}
+
+/// What happens when nothing listens on the proxy port.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// New connections go around the proxy.
+    Bypass = 1,
+    /// New connections are refused; what the proxy does not have is left alone.
+    Refuse = 2,
+    /// Whatever the proxy does not have is refused: there is nobody else to serve this address.
+    RefuseAll = 3,
+}
+
+/// The single value of the map `settings`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Cookie of the host's network namespace: `connect` in any other one is not ours.
+    pub netns_cookie: u64,
+    /// The marks in use.
+    pub marks: Marks,
+    /// [`HOST_V4`] and [`HOST_V6`]: for which families the node has an address that its processes can speak from.
+    pub host_families: u32,
+}
+
+/// Bit of [`Settings::host_families`].
+pub const HOST_V4: u32 = 1;
+/// Bit of [`Settings::host_families`].
+pub const HOST_V6: u32 = 2;
+
+/// Values of `skb->mark` and `SO_MARK`, all within `mask`. Bits outside of the mask are never changed.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marks {
+    /// The bits that are ours.
+    pub mask: u32,
+    /// A packet taken from a pod or from outside.
+    pub taken: u32,
+    /// A socket of a host process whose packets are taken.
+    pub host: u32,
+    /// Sockets of the proxy's listeners, and all that they accept.
+    pub listener: u32,
+    /// The proxy's upstream sockets that carry the client's own address.
+    pub original_source: u32,
+    /// The proxy's other upstream sockets.
+    pub upstream: u32,
+    /// A packet to be answered with a RST.
+    pub refuse: u32,
+}
+
+/// Index into [`Tally::counts`].
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// A connection was given to the proxy.
+    Taken = 0,
+    /// A SYN met an older socket of its tuple.
+    Reused = 1,
+    /// A handshake was finished by a SYN cookie.
+    Cookie = 2,
+    /// No listener: around the proxy.
+    Bypassed = 3,
+    /// No listener: refused.
+    Refused = 4,
+    /// Draining: around the proxy.
+    Drained = 5,
+    /// A packet of a connection that the proxy does not have.
+    Foreign = 6,
+    /// The kernel did not give the packet to the listener that it had found.
+    Unassigned = 7,
+}
+
+/// The value of the map `counters`, per service and processor.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// One running sum per [`Reason`].
+    pub counts: [u64; 8],
+}
+
+impl FrontendKey {
+    /// The key of a TCP frontend.
+    #[inline(always)]
+    pub const fn tcp(address: [u8; 16], port: [u8; 2]) -> Self {
+        Self { address, port, protocol: PROTOCOL_TCP, zero: 0 }
+    }
+}
+
+/// `::ffff:a.b.c.d`.
+#[inline(always)]
+pub const fn mapped(v4: [u8; 4]) -> [u8; 16] {
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3]]
+}
+
+#[cfg(feature = "user")]
+mod user {
+    #![expect(unsafe_code, reason = "aya copies these types to and from kernel memory")]
+    use super::{Frontend, FrontendKey, Settings, Tally};
+
+    // SAFETY: `repr(C)`, made of integers only, and without padding (asserted in `layout`): every byte pattern is a value.
+    unsafe impl aya::Pod for FrontendKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Frontend {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Settings {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Tally {}
+}

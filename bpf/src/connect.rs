@@ -1,0 +1,161 @@
+//! `connect` of a process on the host: marks the socket when the proxy is to take the connection.
+//!
+//! The mark is there before the kernel chooses a route, which makes it a local one with the node's address as source. Neither
+//! address is rewritten, so both sides see true ones. Processes of pods run this too, and are left to their device's hook.
+
+use axoneme_bpf_common::{Failure, Frontend, HOST_V4, HOST_V6, Marks, PROTOCOL_TCP, Reason, State, mapped};
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{SO_MARK, SOL_SOCKET, bpf_sock, bpf_sock_addr},
+    cty::c_void,
+    helpers::{bpf_get_netns_cookie, bpf_set_retval, bpf_setsockopt},
+    programs::SockAddrContext,
+};
+
+use crate::{
+    maps, mark,
+    packet::{Family, Flow},
+    socket::Socket,
+};
+
+/// The hook's verdicts.
+const ALLOW: i32 = 1;
+const DENY: i32 = 0;
+const ECONNREFUSED: i32 = 111;
+
+#[inline(always)]
+pub(crate) fn v4(ctx: &SockAddrContext) -> i32 {
+    // SAFETY: the context that the kernel hands to the program.
+    let address = unsafe { (*ctx.sock_addr).user_ip4 };
+    connect(ctx, Family::V4, mapped(address.to_ne_bytes()))
+}
+
+#[inline(always)]
+pub(crate) fn v6(ctx: &SockAddrContext) -> i32 {
+    // SAFETY: as above. Read word by word, as the verifier wants this context's fields.
+    let words = unsafe { words(ctx.sock_addr) };
+    let mut address = [0; 16];
+    for (to, word) in address.chunks_exact_mut(4).zip(words) {
+        to.copy_from_slice(&word.to_ne_bytes());
+    }
+    let family = if words[0] == 0 && words[1] == 0 && words[2] == 0xffff_u32.to_be() { Family::V4 } else { Family::V6 };
+    connect(ctx, family, address)
+}
+
+#[inline(always)]
+unsafe fn words(addr: *const bpf_sock_addr) -> [u32; 4] {
+    // SAFETY: upheld by the caller.
+    unsafe {
+        let ip = &raw const (*addr).user_ip6;
+        let ip = ip.cast::<u32>();
+        [ip.read_volatile(), ip.add(1).read_volatile(), ip.add(2).read_volatile(), ip.add(3).read_volatile()]
+    }
+}
+
+#[inline(always)]
+fn connect(ctx: &SockAddrContext, family: Family, destination: [u8; 16]) -> i32 {
+    let Some(settings) = maps::settings() else { return ALLOW };
+    // SAFETY: the context that the kernel hands to the program; `sk` is a full socket in this hook.
+    unsafe {
+        let (protocol, port) = ((*ctx.sock_addr).protocol, (*ctx.sock_addr).user_port as u16);
+        let here = match family {
+            Family::V4 => HOST_V4,
+            Family::V6 => HOST_V6,
+        };
+        if settings.host_families & here == 0
+            || protocol != u32::from(PROTOCOL_TCP)
+            || bpf_get_netns_cookie(ctx.as_ptr()) != settings.netns_cookie
+        {
+            return ALLOW;
+        }
+        let socket = Dialler::of(ctx, &settings.marks);
+        if socket.is_not_ours() {
+            return ALLOW;
+        }
+        let flow =
+            Flow { family, source: [0; 16], destination, source_port: [0; 2], destination_port: port.to_ne_bytes() };
+        match decide(ctx, &flow) {
+            Decision::Take => socket.set_mark(settings.marks.host),
+            Decision::Pass => socket.clear_mark(),
+            Decision::Refuse => {
+                bpf_set_retval(-ECONNREFUSED);
+                return DENY;
+            }
+        }
+    }
+    ALLOW
+}
+
+enum Decision {
+    Take,
+    Pass,
+    Refuse,
+}
+
+#[inline(always)]
+fn decide(ctx: &SockAddrContext, flow: &Flow) -> Decision {
+    let Some(frontend) = maps::frontend(&flow.key()) else { return Decision::Pass };
+    if frontend.state != State::On as u8 {
+        return give_up(frontend, frontend.failure == Failure::RefuseAll as u8, Reason::Drained);
+    }
+    // SAFETY: the running program's context.
+    if unsafe { Socket::of_proxy(ctx.as_ptr(), flow, frontend.proxy_port) }.is_some() {
+        // Counted by the packet that the listener takes.
+        return Decision::Take;
+    }
+    give_up(frontend, frontend.failure != Failure::Bypass as u8, Reason::Bypassed)
+}
+
+#[inline(always)]
+fn give_up(frontend: &Frontend, refuse: bool, reason: Reason) -> Decision {
+    maps::count(frontend.service, if refuse { Reason::Refused } else { reason });
+    if refuse { Decision::Refuse } else { Decision::Pass }
+}
+
+/// The socket that dials.
+struct Dialler<'a> {
+    ctx: *mut c_void,
+    marks: &'a Marks,
+    mark: u32,
+    device: u32,
+}
+
+impl<'a> Dialler<'a> {
+    /// # Safety
+    /// `ctx` must be the context of the running program.
+    #[inline(always)]
+    unsafe fn of(ctx: &SockAddrContext, marks: &'a Marks) -> Self {
+        // SAFETY: upheld by the caller; the hook's socket is a full one and never null.
+        let (mark, device) = unsafe {
+            let socket: *mut bpf_sock = (*ctx.sock_addr).__bindgen_anon_1.sk;
+            ((*socket).mark, (*socket).bound_dev_if)
+        };
+        Self { ctx: ctx.as_ptr(), marks, mark, device }
+    }
+
+    /// Sockets of the proxy itself, which would come back to it without end; sockets bound to a device, whose packets never
+    /// see the loopback device; sockets with a mark of somebody else's making in our bits.
+    #[inline(always)]
+    fn is_not_ours(&self) -> bool {
+        let ours = self.mark & self.marks.mask;
+        self.device != 0 || (ours != 0 && ours != self.marks.host)
+    }
+
+    #[inline(always)]
+    unsafe fn set_mark(&self, value: u32) {
+        let mut mark = mark::blend(self.mark, self.marks, value);
+        // SAFETY: upheld by the caller; the value is four bytes.
+        unsafe {
+            bpf_setsockopt(self.ctx, SOL_SOCKET as i32, SO_MARK as i32, (&raw mut mark).cast(), 4);
+        }
+    }
+
+    /// A socket that dials again after it was refused, and now dials somebody else.
+    #[inline(always)]
+    unsafe fn clear_mark(&self) {
+        if self.mark & self.marks.mask != 0 {
+            // SAFETY: upheld by the caller.
+            unsafe { self.set_mark(0) };
+        }
+    }
+}

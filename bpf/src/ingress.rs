@@ -1,0 +1,145 @@
+//! Packets that come in from pods and from outside: which ones the proxy takes.
+//!
+//! A decision is a mark on the packet: *taken* is routed to the local stack and not tracked, *refuse* is answered with a RST.
+//! Without a mark the packet goes where it would go without us.
+
+use axoneme_bpf_common::{Failure, Frontend, Marks, Reason, State};
+use aya_ebpf::{EbpfContext as _, programs::TcContext};
+
+use crate::{
+    maps, mark,
+    packet::{self, Flow, Packet, Segment},
+    socket::Socket,
+};
+
+/// `None` is "not ours", at whichever step that was seen.
+#[inline(always)]
+pub(crate) fn take(ctx: &TcContext) -> Option<()> {
+    let marks = &maps::settings()?.marks;
+    match packet::parse(ctx)? {
+        Packet::Tcp(segment) => tcp(ctx, marks, &segment),
+        Packet::IcmpError(flow) => icmp_error(ctx, marks, &flow),
+    }
+}
+
+#[inline(always)]
+fn tcp(ctx: &TcContext, marks: &Marks, segment: &Segment) -> Option<()> {
+    // Replies to an upstream connection that carries the client's own address match no frontend: their place is here.
+    let frontend = maps::frontend(&segment.flow.key())?;
+    let visit = Visit { ctx, marks, segment, frontend, first: mark::of(ctx, marks) != marks.taken };
+    if segment.is_syn() {
+        visit.syn()
+    } else {
+        visit.later()
+    }
+    Some(())
+}
+
+/// The way of an error is found by the address that it is about: without this, large answers to clients behind a smaller MTU
+/// hang, because "fragmentation needed" is sent to an address that is nobody's on this node.
+#[inline(always)]
+fn icmp_error(ctx: &TcContext, marks: &Marks, flow: &Flow) -> Option<()> {
+    maps::frontend(&flow.key())?;
+    // SAFETY: the running program's context.
+    unsafe { Socket::of_connection(ctx.as_ptr(), flow) }?;
+    mark::set(ctx, marks, marks.taken);
+    Some(())
+}
+
+/// One TCP packet to a frontend.
+struct Visit<'a> {
+    ctx: &'a TcContext,
+    marks: &'a Marks,
+    segment: &'a Segment,
+    frontend: &'a Frontend,
+    /// Not yet taken by a hook that it passed before. A packet from a pod behind a bridge comes by twice: netfilter at the
+    /// bridge port drops its socket, so the bridge assigns it again, but it counts once.
+    first: bool,
+}
+
+impl Visit<'_> {
+    /// A SYN looks for an older socket of its tuple first: the kernel drops a SYN that is assigned to a listener while the tuple
+    /// is in TIME_WAIT, and the client would wait a minute.
+    #[inline(always)]
+    fn syn(&self) {
+        if self.is_draining() {
+            return self.give_up(Reason::Drained);
+        }
+        // SAFETY: the running program's context.
+        if let Some(old) = unsafe { Socket::of_connection(self.ctx.as_ptr(), &self.segment.flow) } {
+            if !old.is_request() {
+                self.count(Reason::Reused);
+            }
+            return self.mark(self.marks.taken);
+        }
+        let Some(listener) = self.listener() else { return self.give_up(Reason::Bypassed) };
+        if listener.assign(self.ctx) {
+            self.count(Reason::Taken);
+            self.mark(self.marks.taken);
+        } else {
+            self.count(Reason::Unassigned);
+            self.give_up(Reason::Bypassed);
+        }
+    }
+
+    #[inline(always)]
+    fn later(&self) {
+        // SAFETY: the running program's context.
+        if unsafe { Socket::of_connection(self.ctx.as_ptr(), &self.segment.flow) }.is_some() {
+            return self.mark(self.marks.taken);
+        }
+        if !self.is_draining() && self.is_answer_to_cookie() {
+            self.count(Reason::Cookie);
+            return self.mark(self.marks.taken);
+        }
+        if self.frontend.failure == Failure::RefuseAll as u8 {
+            self.refuse();
+        } else {
+            self.count(Reason::Foreign);
+        }
+    }
+
+    /// A flooded listener keeps no request sockets: the ACK of its cookie must find it again.
+    #[inline(always)]
+    fn is_answer_to_cookie(&self) -> bool {
+        self.listener()
+            .is_some_and(|listener| listener.sent_cookie(self.ctx, self.segment) && listener.assign(self.ctx))
+    }
+
+    #[inline(always)]
+    fn listener(&self) -> Option<Socket> {
+        // SAFETY: the running program's context.
+        unsafe { Socket::of_proxy(self.ctx.as_ptr(), &self.segment.flow, self.frontend.proxy_port) }
+    }
+
+    /// The proxy will not have this new connection: around it, for the `reason`, or refused.
+    #[inline(always)]
+    fn give_up(&self, reason: Reason) {
+        let refuse = self.frontend.failure == Failure::RefuseAll as u8
+            || (self.frontend.failure == Failure::Refuse as u8 && !self.is_draining());
+        if refuse { self.refuse() } else { self.count(reason) }
+    }
+
+    #[inline(always)]
+    fn refuse(&self) {
+        self.count(Reason::Refused);
+        self.mark(self.marks.refuse);
+    }
+
+    #[inline(always)]
+    fn is_draining(&self) -> bool {
+        self.frontend.state != State::On as u8
+    }
+
+    #[inline(always)]
+    fn mark(&self, value: u32) {
+        mark::set(self.ctx, self.marks, value);
+    }
+
+    #[inline(always)]
+    fn count(&self, reason: Reason) {
+        if self.first {
+            maps::count(self.frontend.service, reason);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The maps, and how programs read and count in them.
+
+use axoneme_bpf_common::{CAPACITY, Frontend, FrontendKey, Reason, Settings, Tally};
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    macros::map,
+    maps::{Array, HashMap, PerCpuHashMap},
+};
+
+/// What clients dial. Not preallocated: memory for what is there, and values that are replaced whole under RCU.
+#[map]
+static FRONTENDS: HashMap<FrontendKey, Frontend> = HashMap::pinned(CAPACITY, BPF_F_NO_PREALLOC);
+
+/// One value, written by the loader before it attaches anything.
+#[map]
+static SETTINGS: Array<Settings> = Array::pinned(1, 0);
+
+/// By service number. The loader makes and removes the values; programs only add to those that are there.
+#[map]
+static COUNTERS: PerCpuHashMap<u32, Tally> = PerCpuHashMap::pinned(CAPACITY, BPF_F_NO_PREALLOC);
+
+#[inline(always)]
+pub(crate) fn settings() -> Option<&'static Settings> {
+    SETTINGS.get(0)
+}
+
+#[inline(always)]
+pub(crate) fn frontend(key: &FrontendKey) -> Option<&'static Frontend> {
+    // SAFETY: the map is not preallocated, so a value is replaced by a new one and the old one lives until we return (RCU).
+    unsafe { FRONTENDS.get(key) }
+}
+
+#[inline(always)]
+pub(crate) fn count(service: u32, reason: Reason) {
+    if let Some(tally) = COUNTERS.get_ptr_mut(service) {
+        // SAFETY: the value is this processor's own, and no other program of ours can interrupt this one on it to
+        // write the same word: all run in softirq or with preemption off.
+        unsafe { (*tally).counts[reason as usize] += 1 };
+    }
+}

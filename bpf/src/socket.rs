@@ -1,0 +1,152 @@
+//! The kernel's sockets: look one up, ask its state, hand a packet to it.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::{
+    bindings::{BPF_F_CURRENT_NETNS, bpf_sock, bpf_sock_tuple},
+    cty::c_void,
+    helpers::{bpf_sk_assign, bpf_sk_release, bpf_skc_lookup_tcp, bpf_tcp_check_syncookie},
+    programs::TcContext,
+};
+
+use crate::packet::{self, Family, Flow, Segment};
+
+/// States of a socket (`enum` in the kernel's `net/tcp_states.h`).
+const TCP_LISTEN: u32 = 10;
+const TCP_NEW_SYN_RECV: u32 = 12;
+
+const LOOPBACK_V4: [u8; 4] = [127, 0, 0, 1];
+const LOOPBACK_V6: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+
+/// A socket of any state, request sockets and TIME_WAIT included; released on drop, as the verifier demands.
+pub(crate) struct Socket(*mut bpf_sock);
+
+impl Socket {
+    /// The socket that the kernel would give this flow's packets to. A listener counts, also one of every address.
+    ///
+    /// # Safety
+    /// `ctx` must be the context of the running program.
+    #[inline(always)]
+    unsafe fn of(ctx: *mut c_void, flow: &Flow) -> Option<Self> {
+        // SAFETY: the tuple is filled as far as `size` says; the rest is upheld by the caller.
+        let socket = unsafe {
+            let mut tuple = MaybeUninit::<bpf_sock_tuple>::uninit();
+            let size = fill(tuple.as_mut_ptr(), flow);
+            bpf_skc_lookup_tcp(ctx, tuple.as_mut_ptr(), size, BPF_F_CURRENT_NETNS as i64 as u64, 0)
+        };
+        if socket.is_null() { None } else { Some(Self(socket)) }
+    }
+
+    /// A socket that has this very connection, however far on its way; never a listener.
+    ///
+    /// # Safety
+    /// As for [`Socket::of`].
+    #[inline(always)]
+    pub(crate) unsafe fn of_connection(ctx: *mut c_void, flow: &Flow) -> Option<Self> {
+        // SAFETY: upheld by the caller.
+        let socket = unsafe { Self::of(ctx, flow) }?;
+        if socket.state() == TCP_LISTEN { None } else { Some(socket) }
+    }
+
+    /// The proxy's listener, with the client's own source in the tuple, so that a group of sockets spreads clients.
+    ///
+    /// # Safety
+    /// As for [`Socket::of`].
+    #[inline(always)]
+    pub(crate) unsafe fn of_proxy(ctx: *mut c_void, flow: &Flow, proxy_port: [u8; 2]) -> Option<Self> {
+        let mut flow = *flow;
+        flow.destination = match flow.family {
+            Family::V4 => axoneme_bpf_common::mapped(LOOPBACK_V4),
+            Family::V6 => LOOPBACK_V6,
+        };
+        flow.destination_port = proxy_port;
+        // SAFETY: upheld by the caller.
+        let socket = unsafe { Self::of(ctx, &flow) }?;
+        if socket.state() == TCP_LISTEN { Some(socket) } else { None }
+    }
+
+    /// Whether the handshake is under way: this SYN is a repetition.
+    #[inline(always)]
+    pub(crate) fn is_request(&self) -> bool {
+        self.state() == TCP_NEW_SYN_RECV
+    }
+
+    /// Gives the packet to this socket, past the lookup by address. Only at ingress.
+    #[inline(always)]
+    pub(crate) fn assign(&self, ctx: &TcContext) -> bool {
+        // SAFETY: a context and a socket of the kernel's; the packet takes a reference of its own.
+        unsafe { bpf_sk_assign(ctx.skb.skb.cast(), self.0.cast(), 0) == 0 }
+    }
+
+    /// Whether the packet is the ACK that answers a SYN cookie of this listener.
+    #[inline(always)]
+    pub(crate) fn sent_cookie(&self, ctx: &TcContext, segment: &Segment) -> bool {
+        let Some(mut tcp) = packet::load::<20>(ctx, segment.tcp_offset) else { return false };
+        // The helper wants the header's length to agree with the bytes that it is given; options do not matter to it.
+        tcp[12] = 5 << 4;
+        // SAFETY: headers of the given lengths.
+        unsafe {
+            match segment.flow.family {
+                Family::V4 => packet::load::<20>(ctx, 0).is_some_and(|mut ip| self.check_cookie(&mut ip, &mut tcp)),
+                Family::V6 => packet::load::<40>(ctx, 0).is_some_and(|mut ip| self.check_cookie(&mut ip, &mut tcp)),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn check_cookie<const N: usize>(&self, ip: &mut [u8; N], tcp: &mut [u8; 20]) -> bool {
+        let (ip, tcp) = (ip.as_mut_ptr().cast(), tcp.as_mut_ptr().cast());
+        // SAFETY: both point to as many bytes as is said.
+        unsafe { bpf_tcp_check_syncookie(self.0.cast(), ip, N as u32, tcp, 20) == 0 }
+    }
+
+    /// The one field that may be read of every kind of socket.
+    #[inline(always)]
+    fn state(&self) -> u32 {
+        // SAFETY: not null, and referenced until drop.
+        unsafe { (*self.0).state }
+    }
+}
+
+impl Drop for Socket {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: the reference that the lookup took, given back once.
+        unsafe { bpf_sk_release(self.0.cast()) };
+    }
+}
+
+/// Fills the half of the union that belongs to the flow's family, and returns its size, which tells the kernel the family.
+#[inline(always)]
+unsafe fn fill(tuple: *mut bpf_sock_tuple, flow: &Flow) -> u32 {
+    let (source_port, destination_port) =
+        (u16::from_ne_bytes(flow.source_port), u16::from_ne_bytes(flow.destination_port));
+    // SAFETY: the pointer is to a whole tuple; each half is fully written.
+    unsafe {
+        match flow.family {
+            Family::V4 => {
+                let half = &raw mut (*tuple).__bindgen_anon_1.ipv4;
+                (*half).saddr = word(&flow.source, 12);
+                (*half).daddr = word(&flow.destination, 12);
+                (*half).sport = source_port;
+                (*half).dport = destination_port;
+                size_of_val(&*half) as u32
+            }
+            Family::V6 => {
+                let half = &raw mut (*tuple).__bindgen_anon_1.ipv6;
+                let words = |a: &[u8; 16]| [word(a, 0), word(a, 4), word(a, 8), word(a, 12)];
+                (*half).saddr = words(&flow.source);
+                (*half).daddr = words(&flow.destination);
+                (*half).sport = source_port;
+                (*half).dport = destination_port;
+                size_of_val(&*half) as u32
+            }
+        }
+    }
+}
+
+/// Four bytes as the kernel keeps them: network byte order.
+#[inline(always)]
+fn word(address: &[u8; 16], at: usize) -> u32 {
+    u32::from_ne_bytes([address[at], address[at + 1], address[at + 2], address[at + 3]])
+}
