@@ -1,0 +1,220 @@
+//! The border between what the node wants and what its kernel does.
+//!
+//! Reconciliation speaks to a [`Datapath`]; [`crate::kernel`] is the real one. Everything here is plain data.
+
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use tokio::sync::watch;
+
+/// Whose counters a frontend moves. The caller numbers its services; a number is kept in the kernel's map with the entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub u32);
+
+/// What happens to new connections of a frontend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FrontendState {
+    /// New connections go to the proxy.
+    On,
+    /// New connections go where they would go without us; those at the proxy stay there until they end.
+    Draining,
+}
+
+/// What happens to a new connection while no socket listens on the proxy port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OnProxyFailure {
+    /// It goes where it would go without us, and is counted.
+    Bypass,
+    /// It is answered with a RST at once. Connections that the proxy does not have, such as those that began before the
+    /// redirect, are left alone.
+    Refuse,
+    /// Whatever the proxy does not have is answered with a RST, also while draining. The only right choice for an address
+    /// without backends: nobody else can serve it, and clients would hang.
+    RefuseAll,
+}
+
+/// What the kernel knows of one frontend (an address and a TCP port that clients dial).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entry {
+    /// The port of Envoy's transparent listener, on 127.0.0.1 and [::1]. Never 0.
+    pub proxy_port: u16,
+    /// On, or draining.
+    pub state: FrontendState,
+    /// What to do while nothing listens on `proxy_port`.
+    pub on_proxy_failure: OnProxyFailure,
+    /// Whose counters to move.
+    pub service: ServiceId,
+}
+
+/// Why something was counted. Each is a number of connection attempts, but [`Reason::Foreign`], which counts packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// A connection was given to the proxy.
+    Taken,
+    /// A SYN met an older socket of the same tuple (TIME_WAIT, mostly), which decides what becomes of it.
+    Reused,
+    /// A handshake was finished by a SYN cookie, which shows that the proxy's listen queue overflows.
+    Cookie,
+    /// Nothing listens on the proxy port: the connection went around the proxy.
+    Bypassed,
+    /// Nothing listens on the proxy port: the connection was refused.
+    Refused,
+    /// The frontend is draining: the connection went around the proxy.
+    Drained,
+    /// A packet of a connection that the proxy does not have, such as one that began before the redirect.
+    Foreign,
+    /// The kernel did not give a SYN to the listener that was found; treated as if there were none.
+    Unassigned,
+}
+
+impl Reason {
+    /// Every reason, in the order of the kernel's counters.
+    pub const ALL: [Self; 8] = [
+        Self::Taken,
+        Self::Reused,
+        Self::Cookie,
+        Self::Bypassed,
+        Self::Refused,
+        Self::Drained,
+        Self::Foreign,
+        Self::Unassigned,
+    ];
+
+    /// The value of the metric's label `reason`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Reused => "reused",
+            Self::Cookie => "cookie",
+            Self::Bypassed => "bypassed",
+            Self::Refused => "refused",
+            Self::Drained => "drained",
+            Self::Foreign => "foreign",
+            Self::Unassigned => "unassigned",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// Running sums, per service and reason. A service without any frontend has none.
+pub type Counters = BTreeMap<(ServiceId, Reason), u64>;
+
+/// The kernel, as reconciliation needs it. All calls are short system calls; none waits for anything.
+pub trait Datapath: Send {
+    /// Puts or replaces the entry of `frontend`, atomically. Cost: one map update.
+    fn set(&mut self, frontend: SocketAddr, entry: Entry) -> Result<(), DatapathError>;
+
+    /// Takes `frontend` off the map; one that is not there is no error.
+    ///
+    /// Connections that are still at the proxy break: set [`FrontendState::Draining`] and wait for
+    /// [`Datapath::connections`] to be 0 first.
+    fn remove(&mut self, frontend: SocketAddr) -> Result<(), DatapathError>;
+
+    /// All entries of the kernel's map. At start these are the ones that an earlier process left, still at work.
+    fn entries(&self) -> Result<BTreeMap<SocketAddr, Entry>, DatapathError>;
+
+    /// Whether a socket listens on `port` of 127.0.0.1, and of `[::1]` where IPv6 is on. Cost: one `sock_diag` look-up each.
+    fn listening(&self, port: u16) -> Result<bool, DatapathError>;
+
+    /// How many live connections have `frontend` as their local address, which only the proxy's have.
+    ///
+    /// Cost: a walk of the kernel's TCP table, filtered in the kernel; ask only while something drains.
+    fn connections(&self, frontend: SocketAddr) -> Result<usize, DatapathError>;
+
+    /// The addresses that node ports answer on, sorted; changes with the node's devices.
+    fn node_addresses(&self) -> watch::Receiver<Vec<IpAddr>>;
+
+    /// What was counted so far. Cost: one walk of the counters' map.
+    fn counters(&self) -> Result<Counters, DatapathError>;
+}
+
+/// What the kernel refused, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum DatapathError {
+    /// The kernel is too old or was built without something.
+    #[error("this kernel cannot do it: {0}")]
+    Unsupported(String),
+    /// The configuration asks for what cannot be.
+    #[error("{0}")]
+    Config(String),
+    /// The bpffs is not there, or not ours to write.
+    #[error("pin directory {path}: {message}")]
+    PinDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+    /// The object with the programs was refused.
+    #[error("load the eBPF programs: {0}")]
+    Load(String),
+    /// A program could not be attached.
+    #[error("attach {program} to {target}: {message}")]
+    Attach {
+        /// The program's name.
+        program: &'static str,
+        /// The device or cgroup.
+        target: String,
+        /// The kernel's words.
+        message: String,
+    },
+    /// A map could not be read or written.
+    #[error("eBPF map {map}, {what}: {message}")]
+    Map {
+        /// The map's name.
+        map: &'static str,
+        /// What was asked for, such as `set 10.0.0.1:80`.
+        what: String,
+        /// The kernel's words.
+        message: String,
+    },
+    /// A netlink request (routes, rules, devices, nftables, sockets) was refused.
+    #[error("netlink, {what}: {message}")]
+    Netlink {
+        /// What was asked for.
+        what: String,
+        /// The kernel's words.
+        message: String,
+    },
+    /// Another system call failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// The kernel's words.
+        source: io::Error,
+    },
+}
+
+impl DatapathError {
+    pub(crate) fn netlink(what: impl Into<String>, message: impl fmt::Display) -> Self {
+        Self::Netlink { what: what.into(), message: message.to_string() }
+    }
+
+    pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { what: what.into(), source }
+    }
+
+    /// The value of the metric's label `error`.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Unsupported(_) => "unsupported",
+            Self::Config(_) => "config",
+            Self::PinDirectory { .. } => "pin_directory",
+            Self::Load(_) => "load",
+            Self::Attach { .. } => "attach",
+            Self::Map { .. } => "map",
+            Self::Netlink { .. } => "netlink",
+            Self::Io { .. } => "io",
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Which devices the node has, and which program belongs on each: plain data.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+/// A program of ours at the ingress of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Hook {
+    /// What pods dial.
+    Container,
+    /// What clients outside of the node dial.
+    Netdev,
+    /// What host processes dial.
+    Host,
+}
+
+impl Hook {
+    /// The program's name in the object.
+    pub(crate) const fn program(self) -> &'static str {
+        match self {
+            Self::Container => "from_container",
+            Self::Netdev => "from_netdev",
+            Self::Host => "from_host",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Device {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    /// The bridge, bond or VRF that it is a port of.
+    pub(crate) master: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Loopback,
+    /// No kind at all: the driver of a real card.
+    Physical,
+    /// One end of a pair, the other of which is in a pod.
+    Pair,
+    Bridge,
+    Other,
+}
+
+/// The devices of this network namespace, as far as they matter to us.
+#[derive(Debug, Default)]
+pub(crate) struct Devices {
+    pub(crate) devices: BTreeMap<u32, Device>,
+    /// Global addresses by device.
+    pub(crate) addresses: BTreeSet<(u32, IpAddr)>,
+    /// The devices of default routes.
+    pub(crate) default_routes: BTreeSet<u32>,
+    /// As [`super::Config::uplinks`] and [`super::Config::ignored_devices`].
+    pub(crate) uplinks: Vec<String>,
+    pub(crate) ignored: Vec<String>,
+}
+
+impl Devices {
+    /// The program that belongs on a device. Cost: independent of how many devices there are.
+    ///
+    /// A port of a bridge gets one, and so does the bridge: netfilter at the port drops the socket that was assigned there.
+    pub(crate) fn hook(&self, index: u32) -> Option<Hook> {
+        let device = self.devices.get(&index)?;
+        if matches(&self.ignored, &device.name) {
+            return None;
+        }
+        if device.kind == Kind::Loopback {
+            return Some(Hook::Host);
+        }
+        if self.default_routes.contains(&index) || matches(&self.uplinks, &device.name) {
+            return Some(Hook::Netdev);
+        }
+        let master = device.master.and_then(|master| self.devices.get(&master)).map(|master| master.kind);
+        match device.kind {
+            Kind::Pair | Kind::Bridge => Some(Hook::Container),
+            // A port of a bond shows its packets at the bond again.
+            Kind::Physical if device.master.is_none() || master == Some(Kind::Bridge) => Some(Hook::Netdev),
+            Kind::Loopback | Kind::Physical | Kind::Other => None,
+        }
+    }
+
+    /// The addresses that node ports answer on, sorted.
+    pub(crate) fn node_addresses(&self) -> Vec<IpAddr> {
+        let addresses: BTreeSet<IpAddr> = self.addresses.iter().map(|(_, address)| *address).collect();
+        addresses.into_iter().collect()
+    }
+
+    /// The address that host processes speak from when the proxy takes their connections: one of a default route's device, else
+    /// any.
+    pub(crate) fn source(&self, is_family: fn(&IpAddr) -> bool) -> Option<IpAddr> {
+        let of_family = || self.addresses.iter().filter(|(_, address)| is_family(address));
+        let on_uplink = of_family().find(|(index, _)| self.default_routes.contains(index));
+        on_uplink.or_else(|| of_family().next()).map(|(_, address)| *address)
+    }
+}
+
+fn matches(patterns: &[String], name: &str) -> bool {
+    patterns.iter().any(|pattern| matches_one(pattern, name))
+}
+
+/// `*` stands for any characters, none included.
+fn matches_one(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name
+            .strip_prefix(start)
+            .is_some_and(|name| (0..=name.len()).filter_map(|at| name.get(at..)).any(|name| matches_one(rest, name))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(name: &str, kind: Kind, master: Option<u32>) -> Device {
+        Device { name: name.to_owned(), kind, master }
+    }
+
+    fn node() -> Devices {
+        let devices = BTreeMap::from([
+            (1, device("lo", Kind::Loopback, None)),
+            (2, device("eth0", Kind::Physical, None)),
+            (3, device("cni0", Kind::Bridge, None)),
+            (4, device("veth1234", Kind::Pair, Some(3))),
+            (5, device("eth1", Kind::Physical, Some(6))),
+            (6, device("bond0", Kind::Other, None)),
+            (7, device("uplink", Kind::Pair, None)),
+            (8, device("flannel.1", Kind::Other, None)),
+        ]);
+        Devices { devices, default_routes: BTreeSet::from([7]), ..Devices::default() }
+    }
+
+    #[test]
+    fn each_device_gets_the_program_of_its_side() {
+        let node = node();
+        let hooks: Vec<Option<Hook>> = (1..=8).map(|index| node.hook(index)).collect();
+        let (container, netdev) = (Some(Hook::Container), Some(Hook::Netdev));
+        assert_eq!(hooks, [Some(Hook::Host), netdev, container, container, None, None, netdev, None]);
+        assert_eq!(node.hook(99), None);
+    }
+
+    #[test]
+    fn patterns_add_and_take_away() {
+        let mut node = node();
+        node.uplinks = vec!["bond*".to_owned()];
+        node.ignored = vec!["veth*4".to_owned(), "lo".to_owned()];
+        assert_eq!((node.hook(6), node.hook(4), node.hook(1)), (Some(Hook::Netdev), None, None));
+        assert!(matches_one("*", "") && matches_one("a*b*c", "aXbYc") && !matches_one("a*b", "ab1"));
+    }
+
+    #[test]
+    fn host_processes_speak_from_the_uplink() {
+        let mut node = node();
+        assert_eq!(node.source(IpAddr::is_ipv4), None);
+        node.addresses = BTreeSet::from([(3, "10.0.0.1".parse().unwrap()), (7, "192.168.0.2".parse().unwrap())]);
+        assert_eq!(node.source(IpAddr::is_ipv4), Some("192.168.0.2".parse().unwrap()));
+        assert_eq!(node.source(IpAddr::is_ipv6), None);
+        node.default_routes.clear();
+        assert_eq!(node.source(IpAddr::is_ipv4), Some("10.0.0.1".parse().unwrap()));
+    }
+}

@@ -1,0 +1,81 @@
+//! From the kernel's messages to what we keep of them.
+
+use std::net::IpAddr;
+
+use rtnetlink::packet_route::{
+    AddressFamily,
+    address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope},
+    link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+    route::{RouteAttribute, RouteHeader, RouteMessage, RouteType},
+};
+
+use super::{
+    devices::{Device, Kind},
+    routing,
+};
+
+/// A device with its number. A bridge tells of its ports in messages of their own, which are not about devices.
+pub(crate) fn device(link: &LinkMessage) -> Option<(u32, Device)> {
+    if link.header.interface_family == AddressFamily::Bridge {
+        return None;
+    }
+    let (mut name, mut master) = (String::new(), None);
+    let loopback = link.header.flags.contains(LinkFlags::Loopback);
+    let mut kind = if loopback { Kind::Loopback } else { Kind::Physical };
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::IfName(it) => name.clone_from(it),
+            LinkAttribute::Controller(it) => master = Some(*it),
+            LinkAttribute::LinkInfo(info) => kind = kind_of(info).unwrap_or(kind),
+            _ => {}
+        }
+    }
+    Some((link.header.index, Device { name, kind, master }))
+}
+
+fn kind_of(info: &[LinkInfo]) -> Option<Kind> {
+    info.iter().find_map(|info| match info {
+        LinkInfo::Kind(InfoKind::Veth | InfoKind::Netkit) => Some(Kind::Pair),
+        LinkInfo::Kind(InfoKind::Bridge) => Some(Kind::Bridge),
+        LinkInfo::Kind(_) => Some(Kind::Other),
+        _ => None,
+    })
+}
+
+/// A global address that is in use, with its device.
+pub(crate) fn address(message: &AddressMessage) -> Option<(u32, IpAddr)> {
+    if message.header.scope != AddressScope::Universe || message.header.flags.contains(AddressHeaderFlags::Tentative) {
+        return None;
+    }
+    let find = |pick: fn(&AddressAttribute) -> Option<IpAddr>| message.attributes.iter().find_map(pick);
+    // Of a point-to-point device, the address is the peer's.
+    let local = find(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    let other = find(|attribute| match attribute {
+        AddressAttribute::Address(address) => Some(*address),
+        _ => None,
+    });
+    Some((message.header.index, local.or(other)?))
+}
+
+/// A default route of the main table.
+pub(crate) fn is_default(route: &RouteMessage) -> bool {
+    route.header.destination_prefix_length == 0
+        && route.header.kind == RouteType::Unicast
+        && routing::table(route) == u32::from(RouteHeader::RT_TABLE_MAIN)
+}
+
+/// The devices that a route leads out of.
+pub(crate) fn outputs(route: &RouteMessage) -> Vec<u32> {
+    let mut outputs = Vec::new();
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Oif(index) => outputs.push(*index),
+            RouteAttribute::MultiPath(hops) => outputs.extend(hops.iter().map(|hop| hop.interface_index)),
+            _ => {}
+        }
+    }
+    outputs
+}

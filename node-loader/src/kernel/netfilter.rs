@@ -1,0 +1,177 @@
+//! The nftables table: marked packets skip connection tracking, and refused ones are answered with a RST.
+//!
+//! Connection tracking would let kube-proxy rewrite what we took, and its entries for replies would mislead the proxy about
+//! the original destination. As text:
+//!
+//! ```text
+//! table inet axoneme {
+//!   chain prerouting {
+//!     type filter hook prerouting priority raw; policy accept;
+//!     meta mark & 0xf00 == 0x200 counter notrack
+//!     meta mark & 0xf00 == 0x600 counter notrack
+//!     meta l4proto tcp meta mark & 0xf00 == 0x300 counter reject with tcp reset
+//!   }
+//!   chain output {
+//!     type filter hook output priority raw; policy accept;
+//!     meta mark & 0xf00 == 0xa00 counter notrack
+//!     meta mark & 0xf00 == 0xb00 counter notrack
+//!     meta mark & 0xf00 == 0x600 counter notrack
+//!   }
+//! }
+//! ```
+
+use nix::{errno::Errno, sys::socket::SockProtocol};
+
+use super::{
+    config::{Config, Marks},
+    netlink::{ACK, APPEND, Attributes, CREATE, Messages, Socket},
+};
+use crate::datapath::DatapathError;
+
+/// Numbers of `linux/netfilter/nfnetlink.h` and `nf_tables.h`.
+mod nft {
+    pub(super) const BATCH_BEGIN: u16 = 0x10;
+    pub(super) const BATCH_END: u16 = 0x11;
+    pub(super) const SUBSYSTEM: u16 = 10;
+    pub(super) const FAMILY_INET: u8 = 1;
+    pub(super) const NEW_TABLE: u16 = 0;
+    pub(super) const DELETE_TABLE: u16 = 2;
+    pub(super) const NEW_CHAIN: u16 = 3;
+    pub(super) const NEW_RULE: u16 = 6;
+    pub(super) const HOOK_PREROUTING: u32 = 0;
+    pub(super) const HOOK_OUTPUT: u32 = 3;
+    pub(super) const PRIORITY_RAW: i32 = -300;
+    pub(super) const ACCEPT: u32 = 1;
+    pub(super) const REGISTER: u32 = 1;
+    pub(super) const META_MARK: u32 = 3;
+    pub(super) const META_L4PROTO: u32 = 16;
+    pub(super) const EQUAL: u32 = 0;
+    pub(super) const REJECT_TCP_RESET: u32 = 1;
+}
+
+/// Puts the table in place, or makes it anew, in one transaction: no packet sees half of it.
+pub(crate) fn install(config: &Config) -> Result<(), DatapathError> {
+    let table = &config.nft_table;
+    let mut batch = Batch::begin();
+    batch.replace_table(table);
+    batch.chain(table, "prerouting", nft::HOOK_PREROUTING);
+    batch.chain(table, "output", nft::HOOK_OUTPUT);
+    let Marks { mask, taken, host, listener, original_source, upstream: _, refuse } = config.marks;
+    for mark in [taken, host] {
+        batch.rule(table, "prerouting", Rule::default().marked(mask, mark).counter().notrack());
+    }
+    batch.rule(table, "prerouting", Rule::default().tcp_only().marked(mask, refuse).counter().reset());
+    for mark in [listener, original_source, host] {
+        batch.rule(table, "output", Rule::default().marked(mask, mark).counter().notrack());
+    }
+    batch.commit().map_err(|errno| DatapathError::netlink(format!("make the nftables table inet {table}"), errno))
+}
+
+/// Takes the table away; one that is not there is no error.
+pub(crate) fn remove(table: &str) -> Result<(), DatapathError> {
+    let mut batch = Batch::begin();
+    batch.table(nft::DELETE_TABLE, 0, table);
+    match batch.commit() {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(DatapathError::netlink(format!("delete the nftables table inet {table}"), errno)),
+    }
+}
+
+struct Batch {
+    messages: Messages,
+    acknowledged: usize,
+}
+
+impl Batch {
+    fn begin() -> Self {
+        let mut messages = Messages::default();
+        messages.push(nft::BATCH_BEGIN, 0, &header(0, nft::SUBSYSTEM), &Attributes::default());
+        Self { messages, acknowledged: 0 }
+    }
+
+    fn push(&mut self, kind: u16, flags: u16, attributes: &Attributes) {
+        let kind = (nft::SUBSYSTEM << 8) | kind;
+        self.messages.push(kind, flags | ACK, &header(nft::FAMILY_INET, 0), attributes);
+        self.acknowledged += 1;
+    }
+
+    fn table(&mut self, kind: u16, flags: u16, table: &str) {
+        self.push(kind, flags, &Attributes::default().text(1, table));
+    }
+
+    /// Made first, so that there is something to delete.
+    fn replace_table(&mut self, table: &str) {
+        self.table(nft::NEW_TABLE, CREATE, table);
+        self.table(nft::DELETE_TABLE, 0, table);
+        self.table(nft::NEW_TABLE, CREATE, table);
+    }
+
+    fn chain(&mut self, table: &str, name: &str, hook: u32) {
+        let hook = Attributes::default().number(1, hook).number(2, nft::PRIORITY_RAW.cast_unsigned());
+        let chain = Attributes::default().text(1, table).text(3, name).nest(4, hook).number(5, nft::ACCEPT);
+        self.push(nft::NEW_CHAIN, CREATE, &chain.text(7, "filter"));
+    }
+
+    fn rule(&mut self, table: &str, chain: &str, rule: Rule) {
+        let rule = Attributes::default().text(1, table).text(2, chain).nest(4, rule.0);
+        self.push(nft::NEW_RULE, CREATE | APPEND, &rule);
+    }
+
+    fn commit(mut self) -> Result<(), Errno> {
+        self.messages.push(nft::BATCH_END, 0, &header(0, nft::SUBSYSTEM), &Attributes::default());
+        let socket = Socket::open(SockProtocol::NetlinkNetFilter)?;
+        socket.send(&self.messages)?;
+        socket.acknowledgements(self.acknowledged)
+    }
+}
+
+/// `struct nfgenmsg`.
+fn header(family: u8, resource: u16) -> [u8; 4] {
+    let [high, low] = resource.to_be_bytes();
+    [family, 0, high, low]
+}
+
+/// The expressions of a rule, in the order in which the kernel runs them.
+#[derive(Default)]
+struct Rule(Attributes);
+
+impl Rule {
+    fn expression(self, name: &str, data: Attributes) -> Self {
+        Self(self.0.nest(1, Attributes::default().text(1, name).nest(2, data)))
+    }
+
+    fn load(self, key: u32) -> Self {
+        self.expression("meta", Attributes::default().number(1, nft::REGISTER).number(2, key))
+    }
+
+    fn equals(self, value: &[u8]) -> Self {
+        let compare = Attributes::default().number(1, nft::REGISTER).number(2, nft::EQUAL).nest(3, data(value));
+        self.expression("cmp", compare)
+    }
+
+    fn marked(self, mask: u32, mark: u32) -> Self {
+        let and = Attributes::default().number(1, nft::REGISTER).number(2, nft::REGISTER).number(3, 4);
+        let and = and.nest(4, data(&mask.to_ne_bytes())).nest(5, data(&[0; 4]));
+        self.load(nft::META_MARK).expression("bitwise", and).equals(&mark.to_ne_bytes())
+    }
+
+    fn tcp_only(self) -> Self {
+        self.load(nft::META_L4PROTO).equals(&[libc::IPPROTO_TCP as u8])
+    }
+
+    fn counter(self) -> Self {
+        self.expression("counter", Attributes::default())
+    }
+
+    fn notrack(self) -> Self {
+        self.expression("notrack", Attributes::default())
+    }
+
+    fn reset(self) -> Self {
+        self.expression("reject", Attributes::default().number(1, nft::REJECT_TCP_RESET))
+    }
+}
+
+fn data(value: &[u8]) -> Attributes {
+    Attributes::default().bytes(1, value)
+}

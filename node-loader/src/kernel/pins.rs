@@ -1,0 +1,103 @@
+//! The folder on the bpffs that keeps maps and links alive without us.
+//!
+//! Links of devices are named by the device's number: names may hold dots, which a bpffs refuses, and may change.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use axoneme_bpf_common::LAYOUT_HASH;
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+
+use crate::datapath::DatapathError;
+
+/// Prefix of the links of devices.
+const DEVICE: &str = "device_";
+
+/// The folder of this layout: `<pin dir>/<layout hash>`.
+#[derive(Debug, Clone)]
+pub(crate) struct Pins {
+    base: PathBuf,
+    folder: PathBuf,
+}
+
+impl Pins {
+    /// Opens the folder, made when missing.
+    pub(crate) fn open(base: &Path) -> Result<Self, DatapathError> {
+        let folder = base.join(format!("{LAYOUT_HASH:016x}"));
+        let refused = |message: String| DatapathError::PinDirectory { path: base.to_owned(), message };
+        // The folder may be on a path that does not exist at all; the nearest one that does tells what is mounted there.
+        let nearest = base.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+        let mounted = statfs(nearest).map_err(|errno| refused(errno.to_string()))?.filesystem_type();
+        if mounted != BPF_FS_MAGIC {
+            return Err(refused("is not on a bpffs; mount one there first: mount -t bpf bpf /sys/fs/bpf".to_owned()));
+        }
+        fs::create_dir_all(&folder).map_err(|error| refused(format!("cannot be made: {error}")))?;
+        Ok(Self { base: base.to_owned(), folder })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where the link of a device is pinned.
+    pub(crate) fn device(&self, index: u32) -> PathBuf {
+        self.folder.join(format!("{DEVICE}{index}"))
+    }
+
+    /// Where another link is pinned.
+    pub(crate) fn link(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("link_{name}"))
+    }
+
+    /// The devices that have a pinned link.
+    pub(crate) fn devices(&self) -> io::Result<Vec<u32>> {
+        let entries = fs::read_dir(&self.folder)?.collect::<io::Result<Vec<_>>>()?;
+        let index = |entry: &fs::DirEntry| entry.file_name().to_str()?.strip_prefix(DEVICE)?.parse().ok();
+        Ok(entries.iter().filter_map(index).collect())
+    }
+
+    /// Takes away what earlier layouts left; links first, so that no program runs without its maps being fed.
+    pub(crate) fn remove_other_layouts(&self) -> io::Result<Vec<PathBuf>> {
+        let mut removed = Vec::new();
+        for folder in subfolders(&self.base)?.into_iter().filter(|folder| *folder != self.folder) {
+            remove_folder(&folder)?;
+            removed.push(folder);
+        }
+        Ok(removed)
+    }
+}
+
+/// Takes away everything below `base`, and `base`. What is not there is no error.
+pub(crate) fn remove_all(base: &Path) -> io::Result<()> {
+    let folders = match subfolders(base) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        folders => folders?,
+    };
+    for folder in folders {
+        remove_folder(&folder)?;
+    }
+    fs::remove_dir(base)
+}
+
+fn subfolders(base: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(base)?.collect::<io::Result<Vec<_>>>()?;
+    Ok(entries.iter().map(fs::DirEntry::path).filter(|path| path.is_dir()).collect())
+}
+
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
+    // Maps last: a bpffs lists in no order that we could rely on.
+    files.sort_by_key(|file| !is_link(file));
+    for file in files {
+        fs::remove_file(file)?;
+    }
+    fs::remove_dir(folder)
+}
+
+fn is_link(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.starts_with(DEVICE) || name.starts_with("link_")
+}

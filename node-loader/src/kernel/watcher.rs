@@ -1,0 +1,300 @@
+//! Follows the node's devices, addresses and routes, so that a new pod's device is covered within milliseconds.
+
+use std::net::IpAddr;
+
+use axoneme_bpf_common as bpf;
+use futures::{StreamExt as _, TryStreamExt as _};
+use rtnetlink::{
+    Handle, MulticastGroup, RouteMessageBuilder, packet_core::NetlinkPayload, packet_route::RouteNetlinkMessage,
+};
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{
+    config::Config,
+    devices::{Devices, Hook},
+    frontends::Settings,
+    messages, netfilter,
+    pins::Pins,
+    programs::Programs,
+    routing::{self, Sources},
+};
+use crate::datapath::DatapathError;
+
+const GROUPS: [MulticastGroup; 7] = [
+    MulticastGroup::Link,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Route,
+    MulticastGroup::Ipv4Rule,
+    MulticastGroup::Ipv6Rule,
+];
+
+type Events = futures::channel::mpsc::UnboundedReceiver<(
+    rtnetlink::packet_core::NetlinkMessage<RouteNetlinkMessage>,
+    rtnetlink::sys::SocketAddr,
+)>;
+
+/// What runs beside a [`super::Kernel`]: attaches to devices that come, and keeps rules and routes in place.
+///
+/// Nothing is undone when it is dropped: the kernel goes on as it was, only new devices are not covered.
+pub struct Watcher {
+    config: Config,
+    pins: Pins,
+    programs: Programs,
+    settings: Settings,
+    netns_cookie: u64,
+    netlink: Netlink,
+    devices: Devices,
+    attached: std::collections::BTreeMap<u32, Hook>,
+    sources: Sources,
+    addresses: watch::Sender<Vec<IpAddr>>,
+}
+
+/// A connection whose driver ends with it.
+struct Netlink {
+    handle: Handle,
+    events: Events,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Netlink {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Netlink {
+    fn open() -> Result<Self, DatapathError> {
+        let (driver, handle, events) = rtnetlink::new_multicast_connection(&GROUPS)
+            .map_err(|error| DatapathError::io("open a netlink socket for the node's devices", error))?;
+        Ok(Self { handle, events, driver: tokio::spawn(driver) })
+    }
+}
+
+impl Watcher {
+    /// Puts everything in place, in the order in which a packet needs it: what a mark means before anybody marks.
+    pub(crate) async fn start(
+        config: Config,
+        pins: Pins,
+        programs: Programs,
+        settings: Settings,
+        netns_cookie: u64,
+    ) -> Result<Self, DatapathError> {
+        let devices =
+            Devices { uplinks: config.uplinks.clone(), ignored: config.ignored_devices.clone(), ..Devices::default() };
+        // Subscribed before it lists, so that nothing falls in between.
+        let netlink = Netlink::open()?;
+        let mut watcher = Self {
+            config,
+            pins,
+            programs,
+            settings,
+            netns_cookie,
+            netlink,
+            devices,
+            attached: std::collections::BTreeMap::new(),
+            sources: Sources::default(),
+            addresses: watch::Sender::default(),
+        };
+        watcher.list().await?;
+        netfilter::install(&watcher.config)?;
+        watcher.apply_addresses(true).await?;
+        watcher.attach_all()?;
+        Ok(watcher)
+    }
+
+    pub(crate) fn addresses(&self) -> watch::Receiver<Vec<IpAddr>> {
+        self.addresses.subscribe()
+    }
+
+    pub(crate) fn programs(&mut self) -> &mut Programs {
+        &mut self.programs
+    }
+
+    /// Names and numbers of the devices that have a program, for people.
+    pub fn attached(&self) -> Vec<(String, &'static str)> {
+        let name = |index: &u32| self.devices.devices.get(index).map(|device| device.name.clone());
+        self.attached.iter().filter_map(|(index, hook)| Some((name(index)?, hook.program()))).collect()
+    }
+
+    /// Follows the node until dropped. Ends only with an error that a new start may cure.
+    pub async fn run(mut self) -> Result<(), DatapathError> {
+        loop {
+            while let Some((message, _)) = self.netlink.events.next().await {
+                let result = match message.payload {
+                    NetlinkPayload::InnerMessage(message) => self.follow(message).await,
+                    NetlinkPayload::Overrun(_) => self.start_over().await,
+                    _ => Ok(()),
+                };
+                if let Err(error) = result {
+                    metrics::counter!("axoneme_node_datapath_errors_total", "error" => error.label()).increment(1);
+                    tracing::error!(%error, "the datapath could not follow a change of the node");
+                }
+            }
+            // The kernel closes the stream when more happened than fits into the socket.
+            metrics::counter!("axoneme_node_netlink_resyncs_total").increment(1);
+            tracing::warn!("events of the node's devices were lost; listing all again");
+            self.netlink = Netlink::open()?;
+            self.start_over().await?;
+        }
+    }
+
+    /// One event. Cost: what changed, but for a change of default routes, which lists the routes again.
+    async fn follow(&mut self, message: RouteNetlinkMessage) -> Result<(), DatapathError> {
+        match message {
+            RouteNetlinkMessage::NewLink(link) => {
+                let Some((index, device)) = messages::device(&link) else { return Ok(()) };
+                self.devices.devices.insert(index, device);
+                // Also when nothing changed: an attachment that failed is tried again with every sign of life.
+                self.apply_device(index)
+            }
+            RouteNetlinkMessage::DelLink(link) => {
+                let Some((index, _)) = messages::device(&link) else { return Ok(()) };
+                self.devices.devices.remove(&index);
+                self.apply_device(index)
+            }
+            RouteNetlinkMessage::NewAddress(address) => {
+                let changed = messages::address(&address).is_some_and(|it| self.devices.addresses.insert(it));
+                if changed { self.apply_addresses(false).await } else { Ok(()) }
+            }
+            RouteNetlinkMessage::DelAddress(address) => {
+                let changed = messages::address(&address).is_some_and(|it| self.devices.addresses.remove(&it));
+                if changed { self.apply_addresses(false).await } else { Ok(()) }
+            }
+            RouteNetlinkMessage::NewRoute(route) if messages::is_default(&route) => self.routes_changed().await,
+            RouteNetlinkMessage::DelRoute(route) if messages::is_default(&route) => self.routes_changed().await,
+            RouteNetlinkMessage::DelRoute(route) => {
+                let tables = [self.config.routing.taken_table, self.config.routing.host_table];
+                if tables.contains(&routing::table(&route)) { self.put_back("route").await } else { Ok(()) }
+            }
+            RouteNetlinkMessage::DelRule(rule) if routing::is_ours(&rule, &self.config) => self.put_back("rule").await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn put_back(&self, what: &'static str) -> Result<(), DatapathError> {
+        if !self.pins.folder().exists() {
+            tracing::warn!(what, "gone together with our pins: somebody cleaned up, so it is not put back");
+            return Ok(());
+        }
+        metrics::counter!("axoneme_node_routing_restored_total", "what" => what).increment(1);
+        tracing::warn!(what, "somebody took away what the redirect needs; putting it back");
+        routing::install(&self.netlink.handle, &self.config, self.sources).await
+    }
+
+    async fn start_over(&mut self) -> Result<(), DatapathError> {
+        self.list().await?;
+        self.apply_addresses(true).await?;
+        self.attach_all()
+    }
+
+    async fn routes_changed(&mut self) -> Result<(), DatapathError> {
+        let before = std::mem::take(&mut self.devices.default_routes);
+        self.list_routes().await?;
+        let changed: Vec<u32> = before.symmetric_difference(&self.devices.default_routes).copied().collect();
+        for index in changed {
+            self.apply_device(index)?;
+        }
+        self.apply_addresses(false).await
+    }
+
+    async fn list(&mut self) -> Result<(), DatapathError> {
+        let handle = &self.netlink.handle;
+        let links: Vec<_> = handle
+            .link()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .map_err(|error| DatapathError::netlink("list the devices", error))?;
+        self.devices.devices = links.iter().filter_map(messages::device).collect();
+        let addresses: Vec<_> = handle
+            .address()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .map_err(|error| DatapathError::netlink("list the addresses", error))?;
+        self.devices.addresses = addresses.iter().filter_map(messages::address).collect();
+        self.list_routes().await
+    }
+
+    async fn list_routes(&mut self) -> Result<(), DatapathError> {
+        let v4 = RouteMessageBuilder::<std::net::Ipv4Addr>::new().build();
+        let v6 = RouteMessageBuilder::<std::net::Ipv6Addr>::new().build();
+        for family in [v4, v6] {
+            let mut routes = self.netlink.handle.route().get(family).execute();
+            while let Some(route) =
+                routes.try_next().await.map_err(|error| DatapathError::netlink("list the routes", error))?
+            {
+                if messages::is_default(&route) {
+                    self.devices.default_routes.extend(messages::outputs(&route));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Attaches wherever a program belongs, exchanging what an earlier process left, and takes away the pins of devices that
+    /// went while nobody watched.
+    fn attach_all(&mut self) -> Result<(), DatapathError> {
+        self.attached.clear();
+        let known: Vec<u32> = self.devices.devices.keys().copied().collect();
+        for index in known {
+            self.apply_device(index)?;
+        }
+        let pinned = self
+            .pins
+            .devices()
+            .map_err(|error| DatapathError::io(format!("list {}", self.pins.folder().display()), error))?;
+        for index in pinned.into_iter().filter(|index| !self.attached.contains_key(index)) {
+            tracing::debug!(index, "a link without a device is taken away");
+            self.programs.detach(index)?;
+        }
+        Ok(())
+    }
+
+    fn apply_device(&mut self, index: u32) -> Result<(), DatapathError> {
+        let (there, wanted) = (self.attached.get(&index).copied(), self.devices.hook(index));
+        if there == wanted {
+            return Ok(());
+        }
+        let device = self.devices.devices.get(&index).map(|device| device.name.clone()).unwrap_or_default();
+        match wanted {
+            Some(hook) => {
+                if self.programs.attach(index, &device, hook)? {
+                    self.attached.insert(index, hook);
+                    tracing::info!(device, index, program = hook.program(), "attached");
+                }
+            }
+            None => {
+                self.attached.remove(&index);
+                self.programs.detach(index)?;
+                tracing::info!(device, index, "detached");
+            }
+        }
+        metrics::gauge!("axoneme_node_attached_devices").set(self.attached.len() as f64);
+        Ok(())
+    }
+
+    /// Publishes the node's addresses, and lets host processes speak from the right one.
+    async fn apply_addresses(&mut self, always: bool) -> Result<(), DatapathError> {
+        let addresses = self.devices.node_addresses();
+        self.addresses.send_if_modified(|old| {
+            let changed = *old != addresses;
+            *old = addresses;
+            changed
+        });
+        let v6 = if self.config.ipv6 { self.devices.source(IpAddr::is_ipv6) } else { None };
+        let sources = Sources { v4: self.devices.source(IpAddr::is_ipv4), v6 };
+        if !always && sources == self.sources {
+            return Ok(());
+        }
+        self.sources = sources;
+        routing::install(&self.netlink.handle, &self.config, sources).await?;
+        let host_families = sources.v4.map_or(0, |_| bpf::HOST_V4) | sources.v6.map_or(0, |_| bpf::HOST_V6);
+        let (netns_cookie, marks) = (self.netns_cookie, self.config.marks.into());
+        self.settings.write(bpf::Settings { netns_cookie, marks, host_families })
+    }
+}

@@ -1,0 +1,25 @@
+//! The per-node loader: eBPF, proxy ports and the local xDS stream of a plain Envoy.
+//!
+//! It knows the kernel and nothing of Kubernetes. [`run()`] takes intents from the operator, lets [`reconcile`] decide, offers
+//! resources to Envoy over a Unix socket ([`ads`]) and moves addresses in the kernel ([`datapath`], [`kernel`]).
+
+pub mod ads;
+pub mod config;
+pub mod datapath;
+pub mod envoy_process;
+pub mod event;
+mod http;
+mod intents;
+pub mod kernel;
+pub mod listener;
+pub mod metrics;
+pub mod ports;
+pub mod reconcile;
+pub mod references;
+pub mod run;
+mod state_file;
+pub mod status;
+
+pub use config::{Config, Endpoint, EnvoyBinary, OnProxyFailure, Operator};
+pub use event::NodeEvent;
+pub use run::{NodeError, run, run_with};

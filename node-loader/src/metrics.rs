@@ -1,0 +1,94 @@
+//! Every metric of the node, with its meaning, in one place.
+
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+
+use crate::{
+    datapath::{DatapathError, Reason},
+    event::NodeEvent,
+};
+
+/// 1 while the stream from the operator is open.
+pub const OPERATOR_CONNECTED: &str = "axoneme_node_operator_connected";
+/// Ends of the stream from the operator, and failed attempts to open it.
+pub const OPERATOR_LOST: &str = "axoneme_node_operator_disconnects_total";
+/// 1 while Envoy has its stream.
+pub const ENVOY_CONNECTED: &str = "axoneme_node_envoy_connected";
+/// Ends of Envoy's process, in standalone. Label `cause`.
+pub const ENVOY_EXITS: &str = "axoneme_node_envoy_exits_total";
+/// Resources that came into force. Label `type`.
+pub const APPLIED: &str = "axoneme_node_resources_applied_total";
+/// Resources that were refused by Envoy or the kernel. Label `type`.
+pub const REJECTED: &str = "axoneme_node_resources_rejected_total";
+/// Listeners that had to move to another port.
+pub const PORT_CONFLICTS: &str = "axoneme_node_port_conflicts_total";
+/// Listeners that Envoy took but that did not listen in time.
+pub const NOT_LISTENING: &str = "axoneme_node_listeners_not_listening_total";
+/// Frontends whose connections did not end in time.
+pub const DRAIN_TIMEOUTS: &str = "axoneme_node_drain_timeouts_total";
+/// Refusals of the kernel. Label `error`.
+pub const DATAPATH_ERRORS: &str = "axoneme_node_datapath_errors_total";
+/// State files that could not be read or written.
+pub const STATE_ERRORS: &str = "axoneme_node_state_file_errors_total";
+/// Resources in force or wanted. Label `kind`.
+pub const RESOURCES: &str = "axoneme_node_resources";
+/// Resources that are not in force.
+pub const REJECTIONS: &str = "axoneme_node_rejections";
+/// Connections that the redirect met. Labels `service`, `reason`.
+pub const CONNECTIONS: &str = "axoneme_node_redirect_connections_total";
+
+/// Installs the recorder of this process and describes the metrics.
+///
+/// # Errors
+/// [`BuildError`] when the process has a recorder already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new().install_recorder()?;
+    describe_gauge!(OPERATOR_CONNECTED, "1 while the stream from the operator is open.");
+    describe_counter!(OPERATOR_LOST, "Ends of the stream from the operator, and failed attempts to open it.");
+    describe_gauge!(ENVOY_CONNECTED, "1 while Envoy has its stream.");
+    describe_counter!(ENVOY_EXITS, "Ends of Envoy's process, by cause.");
+    describe_counter!(APPLIED, "Resources that came into force, by type.");
+    describe_counter!(REJECTED, "Resources that Envoy or the kernel refused, by type.");
+    describe_counter!(PORT_CONFLICTS, "Listeners that had to move to another port.");
+    describe_counter!(NOT_LISTENING, "Listeners that Envoy took but that did not listen in time.");
+    describe_counter!(DRAIN_TIMEOUTS, "Frontends whose connections did not end in time.");
+    describe_counter!(DATAPATH_ERRORS, "Refusals of the kernel, by kind of error.");
+    describe_counter!(STATE_ERRORS, "State files that could not be read or written.");
+    describe_gauge!(RESOURCES, "Resources that the operator wants here, by kind.");
+    describe_gauge!(REJECTIONS, "Resources that are not in force.");
+    describe_counter!(CONNECTIONS, "Connections that the redirect met, by service and what became of them.");
+    for gauge in [OPERATOR_CONNECTED, ENVOY_CONNECTED, REJECTIONS] {
+        gauge!(gauge).set(0.0);
+    }
+    Ok(handle)
+}
+
+/// Counts an event.
+pub fn count(event: &NodeEvent) {
+    match event {
+        NodeEvent::OperatorConnected => gauge!(OPERATOR_CONNECTED).set(1.0),
+        NodeEvent::OperatorLost { .. } => gauge!(OPERATOR_CONNECTED).set(0.0),
+        NodeEvent::EnvoyConnected => gauge!(ENVOY_CONNECTED).set(1.0),
+        NodeEvent::EnvoyLost => gauge!(ENVOY_CONNECTED).set(0.0),
+        NodeEvent::Applied { type_url, .. } => counter!(APPLIED, "type" => kind(type_url)).increment(1),
+        NodeEvent::Rejected { type_url, .. } => counter!(REJECTED, "type" => kind(type_url)).increment(1),
+        NodeEvent::PortConflict { .. } => counter!(PORT_CONFLICTS).increment(1),
+        NodeEvent::RedirectOn { .. } => counter!(APPLIED, "type" => "Redirect").increment(1),
+        NodeEvent::ListenerReady { .. } | NodeEvent::ListenerGone { .. } | NodeEvent::RedirectOff { .. } => {}
+    }
+}
+
+/// Counts a refusal of the kernel.
+pub fn count_error(error: &DatapathError) {
+    counter!(DATAPATH_ERRORS, "error" => error.label()).increment(1);
+}
+
+/// Takes over a running sum of the kernel.
+pub fn connections(service: &str, reason: Reason, sum: u64) {
+    counter!(CONNECTIONS, "service" => service.to_owned(), "reason" => reason.label()).absolute(sum);
+}
+
+/// `Listener` of `type.googleapis.com/envoy.config.listener.v3.Listener`.
+fn kind(type_url: &str) -> String {
+    type_url.rsplit('.').next().unwrap_or(type_url).to_owned()
+}

@@ -1,0 +1,202 @@
+//! What should be, what is, and the steps between: the pure core of the node.
+//!
+//! Events come in, ordered operations come out; there is no clock and no I/O here. The order makes before it breaks:
+//!
+//! - up: port, then secrets, clusters and assignments, then a listener once its routes are known, then the redirect once a
+//!   socket listens and Envoy took all that the listener refers to: what the kernel leads to is on disk before;
+//! - down: redirect to draining, until its connections have ended; then the listener, then what it referred to; the port
+//!   rests.
+//!
+//! A resource that Envoy refuses harms itself only: its last good version stays, and it is not offered again until its
+//! content changes. Each event costs what it touches, not what there is.
+
+mod accept;
+mod frontends;
+mod items;
+mod op;
+mod redirects;
+mod refuse;
+mod retire;
+mod services;
+mod summary;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use axoneme_api::intent::REDIRECT;
+use axoneme_xds::{Change, Key};
+
+use crate::{
+    config::OnProxyFailure,
+    datapath::Entry,
+    event::NodeEvent,
+    ports::{PortRange, Ports},
+};
+
+pub use op::{Event, Op, Record, Ticket};
+pub use summary::{FrontendSummary, ListenerSummary, RedirectSummary, Rejection, Summary};
+
+use frontends::Frontend;
+use items::Item;
+use redirects::Redirect;
+use services::Services;
+
+/// What does not change in the life of a node.
+pub struct Settings {
+    /// Proxy ports to choose from.
+    pub ports: PortRange,
+    /// For Services with backends.
+    pub on_proxy_failure: OnProxyFailure,
+    /// Whether listeners get `[::1]` beside 127.0.0.1.
+    pub ipv6: bool,
+    /// Whether a port could be bound by the proxy.
+    pub is_free: Box<dyn Fn(u16) -> bool + Send>,
+}
+
+/// The state of a node. See the module.
+pub struct Reconcile {
+    settings: Settings,
+    ports: Ports,
+    items: BTreeMap<Key, Item>,
+    /// Who refers to a resource: the reverse of what items want or serve.
+    users: BTreeMap<Key, BTreeSet<Key>>,
+    /// Served resources that nobody wants any more.
+    retiring: BTreeSet<Key>,
+    /// Listeners that Envoy was told to drop, with the operator's request for it.
+    closing: BTreeMap<Arc<str>, Option<Ticket>>,
+    /// Listeners and routes that Envoy has not answered.
+    unanswered: BTreeSet<Key>,
+    /// What was handed to Envoy and waits to be asked for.
+    unasked: BTreeSet<Key>,
+    /// Items whose served version is not the wanted one.
+    behind: BTreeSet<Key>,
+    /// Listeners without a port, as none is left.
+    starved: BTreeSet<Key>,
+    listening: BTreeSet<u16>,
+    envoy_connected: bool,
+    /// Whether the operator has said all it has to say, so that what nobody claims is a leftover.
+    complete: bool,
+    redirects: BTreeMap<Arc<str>, Redirect>,
+    redirects_to: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+    services: Services,
+    claims: BTreeMap<SocketAddr, BTreeSet<Arc<str>>>,
+    frontends: BTreeMap<SocketAddr, Frontend>,
+    /// How many frontends lead to a proxy port.
+    loads: BTreeMap<u16, usize>,
+    addresses: Vec<IpAddr>,
+    rejections: BTreeMap<Key, String>,
+    ops: Vec<Op>,
+}
+
+impl Reconcile {
+    /// A node that wants nothing. `entries` is what the kernel has from an earlier run; it stays until it is known to be of
+    /// no use.
+    #[must_use]
+    pub fn new(settings: Settings, entries: BTreeMap<SocketAddr, Entry>) -> Self {
+        let mut loads = BTreeMap::new();
+        for entry in entries.values() {
+            *loads.entry(entry.proxy_port).or_default() += 1;
+        }
+        Self {
+            loads,
+            ports: Ports::new(settings.ports),
+            settings,
+            items: BTreeMap::new(),
+            users: BTreeMap::new(),
+            retiring: BTreeSet::new(),
+            closing: BTreeMap::new(),
+            unanswered: BTreeSet::new(),
+            unasked: BTreeSet::new(),
+            behind: BTreeSet::new(),
+            starved: BTreeSet::new(),
+            listening: BTreeSet::new(),
+            envoy_connected: false,
+            complete: false,
+            redirects: BTreeMap::new(),
+            redirects_to: BTreeMap::new(),
+            services: Services::default(),
+            claims: BTreeMap::new(),
+            frontends: entries.into_iter().map(|(address, entry)| (address, Frontend::adopted(entry))).collect(),
+            addresses: Vec::new(),
+            rejections: BTreeMap::new(),
+            ops: Vec::new(),
+        }
+    }
+
+    /// Takes up what an earlier run had in force, before anything else.
+    pub fn restore(&mut self, records: impl IntoIterator<Item = Record>) -> Vec<Op> {
+        let (redirects, others): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|record| &*record.resource.type_url == REDIRECT);
+        for record in others {
+            if let Ok(port) = u16::try_from(record.number)
+                && port > 0
+            {
+                self.ports.adopt(&record.resource.name, port);
+            }
+            self.put(record.resource, None);
+        }
+        for record in redirects {
+            self.services.adopt(&record.resource.name, record.number);
+            self.put_redirect(record.resource, None);
+        }
+        std::mem::take(&mut self.ops)
+    }
+
+    /// Takes an event in and says what to do about it, in order.
+    pub fn apply(&mut self, event: Event) -> Vec<Op> {
+        match event {
+            Event::Intent { key, change: Change::Put(resource), ticket } if &*key.0 == REDIRECT => {
+                self.put_redirect(resource, Some(ticket));
+            }
+            Event::Intent { key, change: Change::Remove, ticket } if &*key.0 == REDIRECT => {
+                self.remove_redirect(&key.1, ticket);
+            }
+            Event::Intent { change: Change::Put(resource), ticket, .. } => self.put(resource, Some(ticket)),
+            Event::Intent { key, change: Change::Remove, ticket } => self.remove(&key, ticket),
+            Event::EnvoyConnected => self.envoy_connected = true,
+            Event::EnvoyLost => self.envoy_lost(),
+            Event::Accepted { key, version } => self.accepted(&key, version.as_deref()),
+            Event::Refused { key, version, message } => self.refused(&key, version.as_deref(), &message),
+            Event::Listening { port } => self.now_listening(port),
+            Event::FrontendSet { address, result } => self.frontend_set(address, result),
+            Event::Drained { address } => self.drained(address),
+            Event::NodeAddresses(addresses) => self.readdress(addresses),
+            Event::Quiet => self.quiet(),
+        }
+        std::mem::take(&mut self.ops)
+    }
+
+    fn say(&mut self, op: Op) {
+        self.ops.push(op);
+    }
+
+    fn tell(&mut self, event: NodeEvent) {
+        self.ops.push(Op::Tell(event));
+    }
+
+    fn settle(&mut self, ticket: Option<Ticket>, result: Result<(), String>) {
+        if let Some(ticket) = ticket {
+            self.say(Op::Settle(ticket, result));
+        }
+    }
+
+    /// The operator's update is of no interest any more: a later one about the same name came.
+    fn overtake(&mut self, ticket: Option<Ticket>) {
+        self.settle(ticket, Err("overtaken by a later version".to_owned()));
+    }
+
+    fn reject(&mut self, key: &Key, ticket: Option<Ticket>, message: String) {
+        self.settle(ticket, Err(message.clone()));
+        if self.rejections.get(key) != Some(&message) {
+            let (type_url, name) = key.clone();
+            self.tell(NodeEvent::Rejected { type_url, name, message: message.clone() });
+            self.rejections.insert(key.clone(), message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

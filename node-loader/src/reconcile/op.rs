@@ -1,0 +1,102 @@
+//! What the core hears, and what it asks for.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use axoneme_xds::{Change, Key, Resource};
+
+use crate::{datapath::Entry, event::NodeEvent};
+
+/// Names one update of the operator until it is settled.
+pub type Ticket = u64;
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The operator asks for a change.
+    Intent {
+        /// What about.
+        key: Key,
+        /// What to do.
+        change: Change,
+        /// To be settled.
+        ticket: Ticket,
+    },
+    /// Envoy has a stream.
+    EnvoyConnected,
+    /// Envoy has no stream any more.
+    EnvoyLost,
+    /// Envoy took a version, or a removal.
+    Accepted {
+        /// What about.
+        key: Key,
+        /// As served; none for a removal.
+        version: Option<Arc<str>>,
+    },
+    /// Envoy refused a version.
+    Refused {
+        /// What about.
+        key: Key,
+        /// As served.
+        version: Option<Arc<str>>,
+        /// Envoy's words.
+        message: String,
+    },
+    /// A socket listens on a port that [`Op::WatchListen`] asked for.
+    Listening {
+        /// The port.
+        port: u16,
+    },
+    /// What became of an [`Op::SetFrontend`].
+    FrontendSet {
+        /// The frontend.
+        address: SocketAddr,
+        /// The kernel's words.
+        result: Result<(), String>,
+    },
+    /// A draining frontend has no connections any more, or has had its time.
+    Drained {
+        /// The frontend.
+        address: SocketAddr,
+    },
+    /// The node's own addresses, which node ports answer on.
+    NodeAddresses(Vec<IpAddr>),
+    /// The operator is connected and has said nothing for a while: all that belongs together has arrived.
+    Quiet,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// Offer a resource to Envoy.
+    Serve(Resource),
+    /// Do not offer it any more.
+    Unserve(Key),
+    /// Say [`Event::Listening`] when a socket listens on the port.
+    WatchListen(u16),
+    /// Put a frontend into the kernel's map and say [`Event::FrontendSet`].
+    SetFrontend(SocketAddr, Entry),
+    /// Say [`Event::Drained`] when the frontend's connections have ended, or had their time.
+    Drain(SocketAddr),
+    /// Take a frontend off the kernel's map.
+    RemoveFrontend(SocketAddr),
+    /// Answer the operator.
+    Settle(Ticket, Result<(), String>),
+    /// Keep on disk what is in force.
+    Persist(Record),
+    /// Take it off the disk.
+    Forget(Key),
+    /// Let people know.
+    Tell(NodeEvent),
+}
+
+/// What is kept of a resource in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// As the operator sent it.
+    pub resource: Resource,
+    /// A listener's proxy port, a redirect's number in the kernel's counters; 0 for none.
+    pub number: u32,
+}

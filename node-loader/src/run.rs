@@ -1,0 +1,278 @@
+//! The node at work: starts the parts, runs them together, ends them in order.
+
+use std::{convert::Infallible, fs, io, os::unix::fs::DirBuilderExt as _, path::PathBuf};
+
+use axoneme_xds::grpc::{Hub, subscribe};
+use tokio::{
+    net::TcpListener,
+    sync::mpsc::{UnboundedSender, unbounded_channel},
+    task::{AbortHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Config, NodeEvent, Operator,
+    ads::{self, Offer},
+    datapath::{Datapath, DatapathError},
+    envoy_process::{self, EnvoyError},
+    http::{self, Questions},
+    intents, kernel, metrics,
+    ports::is_free,
+    reconcile::{Reconcile, Settings},
+    state_file::StateFiles,
+};
+
+mod drain;
+mod listen;
+mod node;
+
+use node::{Inputs, Node};
+
+/// Why a node does not run, or does not any more.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The kernel's side.
+    #[error(transparent)]
+    Datapath(#[from] DatapathError),
+    /// Envoy as a child.
+    #[error(transparent)]
+    Envoy(#[from] EnvoyError),
+    /// The xDS server for Envoy.
+    #[error("serve xDS to Envoy: {0}")]
+    Ads(#[from] tonic::transport::Error),
+    /// A folder, a socket, a file.
+    #[error("{what} {path}: {source}")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// The metrics' port.
+    #[error("serve metrics on {address}: {message}")]
+    Metrics {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why not.
+        message: String,
+    },
+    /// A part ended that never ends.
+    #[error("{0} ended unexpectedly")]
+    Ended(&'static str),
+    /// A part panicked.
+    #[error("a task failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl From<Infallible> for NodeError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// Runs a node until `shutdown`.
+///
+/// What is in force stays so afterwards, for the next run to adopt, unless `config.cleanup_on_exit`. `events` hears what
+/// happens, for people who watch.
+///
+/// # Errors
+/// When a part cannot start or ends: the caller should end with a failure, and start anew.
+pub async fn run(
+    config: Config,
+    operator: Operator,
+    shutdown: CancellationToken,
+    events: Option<UnboundedSender<NodeEvent>>,
+) -> Result<(), NodeError> {
+    let kernel = config.kernel.clone();
+    let cleanup = config.cleanup_on_exit;
+    let _lock = kernel::lock(&kernel)?;
+    let result = start_and_run(config, operator, shutdown, events).await;
+    // Also after a start that failed half-way.
+    let cleaned = if cleanup { kernel::cleanup(&kernel).await } else { Ok(()) };
+    result?;
+    Ok(cleaned?)
+}
+
+async fn start_and_run(
+    config: Config,
+    operator: Operator,
+    shutdown: CancellationToken,
+    events: Option<UnboundedSender<NodeEvent>>,
+) -> Result<(), NodeError> {
+    let (datapath, watcher) = kernel::start(config.kernel.clone()).await?;
+    let mut parts = Parts::new(&shutdown);
+    parts.spawn_endless("device watcher", watcher.run());
+    run_on(Box::new(datapath), parts, config, operator, events).await
+}
+
+/// The same on a datapath that is there already.
+///
+/// # Errors
+/// Those of [`run`].
+pub async fn run_with(
+    datapath: Box<dyn Datapath>,
+    config: Config,
+    operator: Operator,
+    shutdown: CancellationToken,
+    events: Option<UnboundedSender<NodeEvent>>,
+) -> Result<(), NodeError> {
+    run_on(datapath, Parts::new(&shutdown), config, operator, events).await
+}
+
+async fn run_on(
+    datapath: Box<dyn Datapath>,
+    mut parts: Parts,
+    config: Config,
+    operator: Operator,
+    events: Option<UnboundedSender<NodeEvent>>,
+) -> Result<(), NodeError> {
+    let failed = |what, path: PathBuf| move |source| NodeError::Io { what, path, source };
+    let run_dir = fs::DirBuilder::new().recursive(true).mode(0o755).create(&config.run_dir);
+    run_dir.map_err(failed("make folder", config.run_dir.clone()))?;
+    let xds = ads::bind(&config.xds_socket()).map_err(failed("bind socket", config.xds_socket()))?;
+    let status = ads::bind(&config.status_socket()).map_err(failed("bind socket", config.status_socket()))?;
+    let state = StateFiles::open(config.state_dir()).map_err(failed("open", config.state_dir()))?;
+    let records = state.load().map_err(failed("read", config.state_dir()))?;
+    let held: Vec<_> = records.iter().map(|record| record.resource.clone()).collect();
+
+    let ipv6 = config.kernel.ipv6;
+    let settings = Settings {
+        ports: config.ports,
+        on_proxy_failure: config.on_proxy_failure,
+        ipv6,
+        is_free: Box::new(move |port| is_free(port, ipv6)),
+    };
+    let core = Reconcile::new(settings, datapath.entries()?);
+    let hub = Hub::new(Offer::default());
+    let (envoy_said, from_envoy) = unbounded_channel();
+    let (questions, asked) = unbounded_channel();
+    let client = intents::client(&config.node_name, held);
+    let (intents, driver) = subscribe(client, intents::channel(&operator), intents::metadata(operator));
+
+    let inputs = Inputs { intents, envoy: from_envoy, questions: asked, addresses: datapath.node_addresses() };
+    let mut node = Node::new(&config, core, hub.clone(), datapath, state, inputs.intents.settler(), events);
+    // Before Envoy may ask: the first answer it gets is the whole.
+    node.restore(records);
+
+    let shutdown = parts.shutdown.clone();
+    let questions = Questions(questions);
+    if let Some(address) = config.metrics_address {
+        let failed = |message: String| NodeError::Metrics { address, message };
+        let listener = TcpListener::bind(address).await.map_err(|error| failed(error.to_string()))?;
+        let handle = metrics::install().map_err(|error| failed(error.to_string()))?;
+        parts.spawn("metrics", http::serve_metrics(listener, questions.clone(), handle, shutdown.clone()));
+    }
+    parts.spawn("status", http::serve_status(status, questions, shutdown.clone()));
+    parts.spawn("xDS server", ads::serve(xds, hub, envoy_said, shutdown.clone()));
+    parts.spawn_endless("intent client", async move {
+        driver.await;
+        Ok::<_, Infallible>(())
+    });
+    if let Some(binary) = config.envoy.clone() {
+        parts.spawn("Envoy", envoy_process::supervise(config.clone(), binary, shutdown));
+    }
+    let result = parts.run(node.run(inputs)).await;
+    if config.cleanup_on_exit {
+        let cleared = StateFiles::open(config.state_dir()).and_then(|state| state.clear());
+        cleared.map_err(|source| NodeError::Io { what: "remove", path: config.state_dir(), source })?;
+        for file in [config.xds_socket(), config.status_socket(), config.admin_socket(), config.bootstrap_file()] {
+            let _ = fs::remove_file(file);
+        }
+        // Unless somebody else has something in it.
+        let _ = fs::remove_dir(&config.run_dir);
+    }
+    result
+}
+
+/// The tasks of a node. When one ends before the node does, so do all.
+struct Parts {
+    tasks: JoinSet<(&'static str, Result<(), NodeError>)>,
+    /// Those that do not hear of a shutdown.
+    endless: Vec<AbortHandle>,
+    shutdown: CancellationToken,
+}
+
+impl Parts {
+    /// None yet. When they end, `shutdown` is left alone: what becomes of the rest of the process is its owner's to decide.
+    fn new(shutdown: &CancellationToken) -> Self {
+        Self { tasks: JoinSet::new(), endless: Vec::new(), shutdown: shutdown.child_token() }
+    }
+
+    /// Starts a part that ends after a shutdown by itself.
+    fn spawn<E: Into<NodeError>>(
+        &mut self,
+        name: &'static str,
+        part: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) -> AbortHandle {
+        self.tasks.spawn(async move { (name, part.await.map_err(Into::into)) })
+    }
+
+    /// Starts a part that has nothing to do at a shutdown, and is dropped then.
+    fn spawn_endless<E: Into<NodeError>>(
+        &mut self,
+        name: &'static str,
+        part: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        let handle = self.spawn(name, part);
+        self.endless.push(handle);
+    }
+
+    /// Runs the core beside the tasks, until shutdown or the end of any; then waits for those that end by themselves.
+    async fn run(mut self, core: impl Future<Output = ()>) -> Result<(), NodeError> {
+        let result = tokio::select! {
+            () = self.shutdown.cancelled() => Ok(()),
+            () = core => Err(NodeError::Ended("the node's core")),
+            Some(ended) = self.tasks.join_next() => match ended {
+                Ok((_, Err(error))) => Err(error),
+                Ok((name, Ok(()))) if !self.shutdown.is_cancelled() => Err(NodeError::Ended(name)),
+                Ok((_, Ok(()))) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
+        };
+        if let Err(error) = &result {
+            tracing::error!(%error, "the node ends");
+        }
+        self.shutdown.cancel();
+        self.endless.iter().for_each(AbortHandle::abort);
+        // Envoy and the servers end in their own time.
+        let _ = tokio::time::timeout(GRACE, async { while self.tasks.join_next().await.is_some() {} }).await;
+        self.tasks.shutdown().await;
+        result
+    }
+}
+
+/// Longer than Envoy is given to end.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn parts_that_never_end_delay_no_end() {
+        let shutdown = CancellationToken::new();
+        let mut parts = Parts::new(&shutdown);
+        parts.spawn_endless("endless", std::future::pending::<Result<(), NodeError>>());
+        let heard = shutdown.clone();
+        parts.spawn("orderly", async move {
+            heard.cancelled().await;
+            Ok::<_, Infallible>(())
+        });
+        let start = tokio::time::Instant::now();
+        shutdown.cancel();
+        parts.run(std::future::pending()).await.unwrap();
+        assert!(start.elapsed() < GRACE / 2, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_part_that_fails_is_told_and_ends_nothing_but_the_node() {
+        let shutdown = CancellationToken::new();
+        let mut parts = Parts::new(&shutdown);
+        parts.spawn("failing", async { Err(NodeError::Ended("a part")) });
+        let result = parts.run(std::future::pending()).await;
+        assert!(matches!(result, Err(NodeError::Ended("a part"))), "{result:?}");
+        assert!(!shutdown.is_cancelled(), "to its owner this looks like an end that somebody asked for");
+    }
+}

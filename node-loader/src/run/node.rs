@@ -1,0 +1,316 @@
+//! The shell around the core: hears, asks the core, does what it says. Nothing clever.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use axoneme_xds::{
+    Change, Key, Receipt,
+    grpc::{Hub, Settler, Signal, Subscription},
+};
+use metrics::{counter, gauge};
+use tokio::{
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender},
+        oneshot, watch,
+    },
+    time::{Instant, sleep_until},
+};
+
+use super::{drain::Draining, listen::Listening};
+use crate::{
+    Config, NodeEvent,
+    ads::Offer,
+    datapath::{Datapath, DatapathError, Entry, FrontendState, ServiceId},
+    metrics as names,
+    reconcile::{Event, Op, Reconcile, Record, Ticket},
+    state_file::StateFiles,
+    status::{Counter, OperatorStatus, Status},
+};
+
+/// So long the operator says nothing when it has said all that belongs together.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Where events come from.
+pub(super) struct Inputs {
+    pub(super) intents: Subscription,
+    pub(super) envoy: UnboundedReceiver<Event>,
+    pub(super) questions: UnboundedReceiver<oneshot::Sender<Status>>,
+    pub(super) addresses: watch::Receiver<Vec<IpAddr>>,
+}
+
+/// The core and all that it acts on.
+pub(super) struct Node {
+    name: String,
+    core: Reconcile,
+    hub: Hub<Offer>,
+    datapath: Box<dyn Datapath>,
+    state: StateFiles,
+    settler: Settler,
+    events: Option<UnboundedSender<NodeEvent>>,
+    receipts: HashMap<Ticket, Receipt>,
+    tickets: Ticket,
+    listening: Listening,
+    draining: Draining,
+    quiet_at: Option<Instant>,
+    operator: OperatorStatus,
+}
+
+impl Node {
+    pub(super) fn new(
+        config: &Config,
+        core: Reconcile,
+        hub: Hub<Offer>,
+        datapath: Box<dyn Datapath>,
+        state: StateFiles,
+        settler: Settler,
+        events: Option<UnboundedSender<NodeEvent>>,
+    ) -> Self {
+        Self {
+            name: config.node_name.clone(),
+            core,
+            hub,
+            datapath,
+            state,
+            settler,
+            events,
+            receipts: HashMap::new(),
+            tickets: 0,
+            listening: Listening::default(),
+            draining: Draining::new(config.drain_timeout),
+            quiet_at: None,
+            operator: OperatorStatus::default(),
+        }
+    }
+
+    /// Takes up what an earlier run had in force.
+    pub(super) fn restore(&mut self, records: Vec<Record>) {
+        let addresses = self.datapath.node_addresses().borrow().clone();
+        self.feed(Event::NodeAddresses(addresses));
+        let ops = self.core.restore(records);
+        self.perform(ops);
+    }
+
+    /// Runs until a source of events ends.
+    pub(super) async fn run(mut self, mut inputs: Inputs) {
+        loop {
+            let timers = [self.listening.next(), self.draining.next(), self.quiet_at];
+            let wake = timers.into_iter().flatten().min();
+            tokio::select! {
+                signal = inputs.intents.next() => match signal {
+                    Some(signal) => self.hear(signal),
+                    None => return,
+                },
+                Some(event) = inputs.envoy.recv() => self.hear_envoy(event),
+                Some(question) = inputs.questions.recv() => drop(question.send(self.status())),
+                Ok(()) = inputs.addresses.changed() => {
+                    let addresses = inputs.addresses.borrow_and_update().clone();
+                    self.feed(Event::NodeAddresses(addresses));
+                }
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.look(),
+            }
+        }
+    }
+
+    fn hear(&mut self, signal: Signal) {
+        match signal {
+            Signal::Connected => {
+                self.operator = OperatorStatus { connected: true, last_error: None };
+                self.quiet_at = Some(Instant::now() + QUIET);
+                self.tell(NodeEvent::OperatorConnected);
+            }
+            Signal::Disconnected { reason, .. } => {
+                counter!(names::OPERATOR_LOST).increment(1);
+                self.quiet_at = None;
+                let now = OperatorStatus { connected: false, last_error: Some(reason.clone()) };
+                // Each failed attempt is counted; people hear of it when something is new.
+                if std::mem::replace(&mut self.operator, now.clone()) != now {
+                    self.tell(NodeEvent::OperatorLost { reason });
+                }
+            }
+            Signal::Update(update) => {
+                self.tickets += 1;
+                self.receipts.insert(self.tickets, update.receipt);
+                if self.operator.connected {
+                    self.quiet_at = Some(Instant::now() + QUIET);
+                }
+                let key = (update.type_url, update.name);
+                self.feed(Event::Intent { key, change: update.change, ticket: self.tickets });
+            }
+        }
+    }
+
+    fn hear_envoy(&mut self, event: Event) {
+        match event {
+            Event::EnvoyConnected => self.tell(NodeEvent::EnvoyConnected),
+            Event::EnvoyLost => self.tell(NodeEvent::EnvoyLost),
+            Event::Refused { .. } if self.operator.connected => {
+                // What the refused one referred to may be of no use now.
+                self.quiet_at.get_or_insert(Instant::now() + QUIET);
+            }
+            _ => {}
+        }
+        self.feed(event);
+    }
+
+    /// Looks at what was waited for.
+    fn look(&mut self) {
+        let now = Instant::now();
+        if self.quiet_at.is_some_and(|at| at <= now) {
+            self.quiet_at = None;
+            self.feed(Event::Quiet);
+        }
+        let datapath = &self.datapath;
+        let (open, late) = self.listening.look(now, |port| told(datapath.listening(port)).unwrap_or(false));
+        for port in open {
+            self.feed(Event::Listening { port });
+        }
+        for port in late {
+            counter!(names::NOT_LISTENING).increment(1);
+            tracing::warn!(port, "Envoy took the listener, but nothing listens");
+        }
+        let datapath = &self.datapath;
+        // A frontend that cannot be asked about drains until its time is up.
+        let (empty, late) = self.draining.look(now, |frontend| told(datapath.connections(frontend)).unwrap_or(1));
+        for address in late {
+            counter!(names::DRAIN_TIMEOUTS).increment(1);
+            tracing::warn!(%address, "connections did not end in time; they are cut");
+            self.feed(Event::Drained { address });
+        }
+        for address in empty {
+            self.feed(Event::Drained { address });
+        }
+    }
+
+    /// Gives an event to the core, does what it says, and tells it what came of that.
+    fn feed(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let ops = self.core.apply(event);
+            events.extend(self.perform(ops));
+        }
+    }
+
+    fn perform(&mut self, ops: Vec<Op>) -> Vec<Event> {
+        let (mut offers, mut results) = (Vec::<(Key, Change)>::new(), Vec::new());
+        for op in ops {
+            match op {
+                Op::Serve(resource) => offers.push((resource.key(), Change::Put(resource))),
+                Op::Unserve(key) => offers.push((key, Change::Remove)),
+                Op::WatchListen(port) => self.listening.watch(port, Instant::now()),
+                Op::SetFrontend(address, entry) => results.push(self.set(address, entry)),
+                Op::Drain(address) => self.draining.begin(address, Instant::now()),
+                Op::RemoveFrontend(address) => {
+                    self.draining.end(address);
+                    told(self.datapath.remove(address));
+                }
+                Op::Settle(ticket, result) => {
+                    if let Some(receipt) = self.receipts.remove(&ticket) {
+                        self.settler.settle(receipt, result);
+                    }
+                }
+                Op::Persist(record) => stored(&record.resource.key(), self.state.put(&record)),
+                Op::Forget(key) => stored(&key, self.state.remove(&key)),
+                Op::Tell(event) => self.tell(event),
+            }
+        }
+        // In one go, so that Envoy hears of it in the order that it needs.
+        if !offers.is_empty() {
+            self.hub.update(|offer| offer.0.apply(offers));
+        }
+        results
+    }
+
+    fn set(&mut self, address: SocketAddr, entry: Entry) -> Event {
+        if entry.state == FrontendState::On {
+            self.draining.end(address);
+        }
+        let result = self.datapath.set(address, entry);
+        if let Err(error) = &result {
+            names::count_error(error);
+            tracing::error!(%address, %error, "the kernel refused a frontend");
+        }
+        Event::FrontendSet { address, result: result.map_err(|error| error.to_string()) }
+    }
+
+    fn tell(&self, event: NodeEvent) {
+        names::count(&event);
+        match &event {
+            NodeEvent::OperatorLost { reason } => tracing::warn!(reason, "operator lost; going on with what there is"),
+            NodeEvent::EnvoyLost => tracing::warn!("Envoy lost"),
+            NodeEvent::Rejected { type_url, name, message } => {
+                tracing::warn!(type_url = &**type_url, name = &**name, message, "resource refused");
+            }
+            NodeEvent::PortConflict { name, port } => {
+                tracing::warn!(name = &**name, port, "another program has the proxy port; moving");
+            }
+            NodeEvent::ListenerReady { name, port } => tracing::info!(name = &**name, port, "listener ready"),
+            NodeEvent::ListenerGone { name } => tracing::info!(name = &**name, "listener gone"),
+            NodeEvent::RedirectOn { name, owner, port } => {
+                tracing::info!(name = &**name, owner, port, "redirect on");
+            }
+            NodeEvent::RedirectOff { name } => tracing::info!(name = &**name, "redirect off"),
+            NodeEvent::Applied { type_url, name, version } => {
+                tracing::debug!(type_url = &**type_url, name = &**name, version = &**version, "resource in force");
+            }
+            NodeEvent::OperatorConnected => tracing::info!("operator connected"),
+            NodeEvent::EnvoyConnected => tracing::info!("Envoy connected"),
+        }
+        if let Some(events) = &self.events {
+            // Whoever watched may have left.
+            let _ = events.send(event);
+        }
+    }
+
+    /// The state for people; metrics that are cheaper to count when somebody asks are brought up to date.
+    fn status(&self) -> Status {
+        let summary = self.core.summary();
+        for (kind, count) in [
+            ("listener", summary.listeners.len()),
+            ("redirect", summary.redirects.len()),
+            ("frontend", summary.redirects.iter().map(|redirect| redirect.frontends.len()).sum()),
+            ("any", summary.resources),
+        ] {
+            gauge!(names::RESOURCES, "kind" => kind).set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+        }
+        gauge!(names::REJECTIONS).set(f64::from(u32::try_from(summary.rejections.len()).unwrap_or(u32::MAX)));
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            node: self.name.clone(),
+            operator: self.operator.clone(),
+            summary,
+            counters: self.counters(),
+        }
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        let services: BTreeMap<ServiceId, _> = self.core.services().collect();
+        let sums = told(self.datapath.counters()).unwrap_or_default();
+        let mut counters = Vec::new();
+        for ((service, reason), connections) in sums {
+            let Some(service) = services.get(&service).filter(|_| connections > 0) else { continue };
+            names::connections(service, reason, connections);
+            counters.push(Counter { service: service.to_string(), reason: reason.label().to_owned(), connections });
+        }
+        counters.sort_by(|a, b| (&a.service, &a.reason).cmp(&(&b.service, &b.reason)));
+        counters
+    }
+}
+
+/// Logs and counts what the kernel refused.
+fn told<T>(result: Result<T, DatapathError>) -> Option<T> {
+    if let Err(error) = &result {
+        names::count_error(error);
+        tracing::error!(%error, "the kernel refused");
+    }
+    result.ok()
+}
+
+fn stored(key: &Key, result: std::io::Result<()>) {
+    if let Err(error) = result {
+        counter!(names::STATE_ERRORS).increment(1);
+        tracing::error!(type_url = &*key.0, name = &*key.1, %error, "state not kept; a restart without the operator lacks it");
+    }
+}

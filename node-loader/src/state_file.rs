@@ -1,0 +1,182 @@
+//! What is in force, on disk: one small file per resource, so that an edit writes that resource only.
+//!
+//! A node that starts without its operator serves what it served before. Files are replaced atomically and checked by a
+//! hash; a broken one is skipped, and the operator sends its resource again. There is no age limit. Private keys are among
+//! them, so the folder is for its owner alone and should not outlive a boot.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use axoneme_xds::{Key, Resource};
+use bytes::Bytes;
+use prost::Message;
+
+use crate::reconcile::Record;
+
+/// Changes with the meaning of [`Stored`]; files of another kind are not read.
+const KIND: &str = "axoneme.node.v1.Record";
+const SUFFIX: &str = "record";
+const HASH_LEN: usize = 32;
+
+/// The folder of a node's records.
+#[derive(Debug)]
+pub(crate) struct StateFiles {
+    folder: PathBuf,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Stored {
+    #[prost(string, tag = "1")]
+    type_url: String,
+    #[prost(string, tag = "2")]
+    name: String,
+    /// The operator's, as it reported it.
+    #[prost(string, tag = "3")]
+    version: String,
+    #[prost(bytes = "bytes", tag = "4")]
+    body: Bytes,
+    #[prost(uint32, tag = "5")]
+    number: u32,
+}
+
+impl StateFiles {
+    /// Opens the folder, makes it if needed.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        Ok(Self { folder })
+    }
+
+    /// Reads all records, sorted. Broken files are taken away, and said so.
+    ///
+    /// # Errors
+    /// The system's, when the folder cannot be read.
+    pub(crate) fn load(&self) -> io::Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            match read(&path) {
+                Some(record) => records.push(record),
+                None => {
+                    metrics::counter!(crate::metrics::STATE_ERRORS).increment(1);
+                    tracing::warn!(file = %path.display(), "broken state file skipped; the operator will send it again");
+                    fs::remove_file(&path)?;
+                }
+            }
+        }
+        records.sort_by_key(|record| record.resource.key());
+        Ok(records)
+    }
+
+    /// Puts or replaces a record.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn put(&self, record: &Record) -> io::Result<()> {
+        let resource = &record.resource;
+        let stored = Stored {
+            type_url: resource.type_url.to_string(),
+            name: resource.name.to_string(),
+            version: resource.version.to_string(),
+            body: resource.body.clone(),
+            number: record.number,
+        };
+        let stored = stored.encode_to_vec();
+        let mut content = hash(&stored).as_bytes().to_vec();
+        content.extend(stored);
+        let path = self.path(&resource.key());
+        let fresh = path.with_extension("new");
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        io::Write::write_all(&mut file, &content)?;
+        fs::rename(fresh, path)
+    }
+
+    /// Takes a record away; one that is not there is no error.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn remove(&self, key: &Key) -> io::Result<()> {
+        match fs::remove_file(self.path(key)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes everything away, the folder too.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        fs::remove_dir_all(&self.folder)
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        let digest = Resource::new(key.0.clone(), key.1.clone(), key.1.as_bytes().to_vec()).version;
+        self.folder.join(format!("{digest}.{SUFFIX}"))
+    }
+}
+
+fn read(path: &Path) -> Option<Record> {
+    let content = Bytes::from(fs::read(path).ok()?);
+    if content.len() < HASH_LEN || path.extension().is_none_or(|suffix| suffix != SUFFIX) {
+        return None;
+    }
+    let stored = content.slice(HASH_LEN..);
+    if hash(&stored).as_bytes() != &content[..HASH_LEN] {
+        return None;
+    }
+    let Stored { type_url, name, version, body, number } = Stored::decode(stored).ok()?;
+    let resource = Resource { type_url: type_url.into(), name: name.into(), version: version.into(), body };
+    Some(Record { resource, number })
+}
+
+/// The content hash of resources does for records as well: stable, 32 hex digits.
+fn hash(stored: &[u8]) -> Arc<str> {
+    Resource::new(KIND, "", stored.to_vec()).version
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &str, body: &str, number: u32) -> Record {
+        Record { resource: Resource::new("t", name, body.to_owned()), number }
+    }
+
+    #[test]
+    fn what_was_put_last_is_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = StateFiles::open(folder.path().join("state")).unwrap();
+        files.put(&record("b", "1", 1)).unwrap();
+        files.put(&record("a/x:*", "2", 0)).unwrap();
+        files.put(&record("b", "3", 2)).unwrap();
+        files.put(&record("c", "4", 3)).unwrap();
+        files.remove(&("t".into(), "c".into())).unwrap();
+        files.remove(&("t".into(), "c".into())).unwrap();
+        assert_eq!(files.load().unwrap(), [record("a/x:*", "2", 0), record("b", "3", 2)]);
+        files.clear().unwrap();
+        assert!(!folder.path().join("state").exists());
+    }
+
+    #[test]
+    fn a_broken_file_harms_itself_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = StateFiles::open(folder.path().to_owned()).unwrap();
+        files.put(&record("a", "1", 1)).unwrap();
+        files.put(&record("b", "2", 1)).unwrap();
+        let broken = files.path(&("t".into(), "a".into()));
+        let mut content = fs::read(&broken).unwrap();
+        *content.last_mut().unwrap() ^= 1;
+        fs::write(&broken, content).unwrap();
+        fs::write(folder.path().join("x.new"), "cut short").unwrap();
+        assert_eq!(files.load().unwrap(), [record("b", "2", 1)]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

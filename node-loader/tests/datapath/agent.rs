@@ -1,0 +1,170 @@
+//! The datapath in a process inside of the node: this very test program, started again, which takes orders by lines.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader, Lines, Write as _, stdin},
+    net::{SocketAddr, TcpStream},
+    os::fd::AsRawFd as _,
+    process::{Child, ChildStdin, ChildStdout, Stdio},
+};
+
+use axoneme_node::{
+    datapath::{Datapath, Entry, FrontendState, OnProxyFailure, Reason, ServiceId},
+    kernel,
+};
+use axoneme_testnet::Namespace;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt::Mark,
+};
+
+/// Tells answers from what the test harness prints.
+const ANSWER: &str = "> ";
+
+pub(crate) struct Agent {
+    child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Agent {
+    /// With no more than the capabilities that a loader asks for.
+    pub(crate) fn start(node: &Namespace) -> Self {
+        let mut command = node.command("setpriv");
+        command.arg("--bounding-set=-all,+bpf,+net_admin,+perfmon").arg(env::current_exe().unwrap()).args([
+            "--exact",
+            "agent::agent",
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut agent = Self { child, input, output: BufReader::new(output).lines() };
+        assert_eq!(agent.answer(), "ready");
+        agent
+    }
+
+    pub(crate) fn restart(&mut self, node: &Namespace) {
+        *self = Self::start(node);
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// An order whose answer must be `ok`.
+    pub(crate) fn tell(&mut self, order: &str) {
+        assert_eq!(self.ask(order), "ok", "{order}");
+    }
+
+    pub(crate) fn ask(&mut self, order: &str) -> String {
+        writeln!(self.input, "{order}").unwrap();
+        self.answer()
+    }
+
+    pub(crate) fn number(&mut self, order: &str) -> u64 {
+        let answer = self.ask(order);
+        answer.parse().unwrap_or_else(|_| panic!("{order}: {answer}"))
+    }
+
+    /// The counter of service 1.
+    pub(crate) fn counter(&mut self, reason: &str) -> u64 {
+        self.number(&format!("counter {reason}"))
+    }
+
+    fn answer(&mut self) -> String {
+        let lines = self.output.by_ref().map(Result::unwrap);
+        let mut answers = lines.filter_map(|line| line.strip_prefix(ANSWER).map(str::to_owned));
+        answers.next().expect("the agent ended; its words are above")
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+#[ignore = "the other tests start it, inside of a node"]
+fn agent() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config = kernel::Config::default();
+    let (mut datapath, watcher) = runtime.block_on(kernel::start(config.clone())).unwrap();
+    let (orders, mut received) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || stdin().lines().map_while(Result::ok).try_for_each(|line| orders.send(line)));
+    runtime.block_on(async {
+        tokio::spawn(watcher.run());
+        println!("\n{ANSWER}ready");
+        while let Some(order) = received.recv().await {
+            let words: Vec<&str> = order.split(' ').collect();
+            let answer = if words == ["cleanup"] {
+                kernel::cleanup(&config).await.map_or_else(|error| error.to_string(), |()| "ok".to_owned())
+            } else {
+                obey(&mut datapath, &words)
+            };
+            println!("{ANSWER}{answer}");
+        }
+    });
+}
+
+fn obey(datapath: &mut dyn Datapath, words: &[&str]) -> String {
+    let address = || words[1].parse::<SocketAddr>().unwrap();
+    let done = match words[0] {
+        "set" => datapath.set(address(), entry(&words[2..])),
+        "remove" => datapath.remove(address()),
+        "greet" => return greet(address(), words[3].parse().unwrap()),
+        "connections" => return datapath.connections(address()).unwrap().to_string(),
+        "listening" => return datapath.listening(words[1].parse().unwrap()).unwrap().to_string(),
+        "addresses" => {
+            let addresses = datapath.node_addresses();
+            let text: Vec<String> = addresses.borrow().iter().map(ToString::to_string).collect();
+            return text.join(" ");
+        }
+        "entries" => {
+            let entries = datapath.entries().unwrap();
+            let text: Vec<String> = entries.iter().map(|(frontend, entry)| text(*frontend, *entry)).collect();
+            return text.join(", ");
+        }
+        "counter" => {
+            let counters = datapath.counters().unwrap();
+            let reason = Reason::ALL.into_iter().find(|reason| reason.label() == words[1]).unwrap();
+            return counters.get(&(ServiceId(1), reason)).copied().unwrap_or_default().to_string();
+        }
+        other => return format!("what is {other}?"),
+    };
+    done.map_or_else(|error| error.to_string(), |()| "ok".to_owned())
+}
+
+/// Who greets a socket of the host that has a mark.
+fn greet(to: SocketAddr, mark: u32) -> String {
+    let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    setsockopt(&fd, Mark, &mark).unwrap();
+    if let Err(errno) = connect(fd.as_raw_fd(), &SockaddrStorage::from(to)) {
+        return errno.to_string();
+    }
+    let mut line = String::new();
+    BufReader::new(TcpStream::from(fd)).read_line(&mut line).unwrap();
+    line.split(' ').next().unwrap_or_default().to_owned()
+}
+
+const STATES: [(&str, FrontendState); 2] = [("on", FrontendState::On), ("draining", FrontendState::Draining)];
+const FAILURES: [(&str, OnProxyFailure); 3] =
+    [("bypass", OnProxyFailure::Bypass), ("refuse", OnProxyFailure::Refuse), ("refuse-all", OnProxyFailure::RefuseAll)];
+
+fn entry(words: &[&str]) -> Entry {
+    Entry {
+        proxy_port: words[0].parse().unwrap(),
+        state: STATES.iter().find(|(name, _)| *name == words[1]).unwrap().1,
+        on_proxy_failure: FAILURES.iter().find(|(name, _)| *name == words[2]).unwrap().1,
+        service: ServiceId(words[3].parse().unwrap()),
+    }
+}
+
+fn text(frontend: SocketAddr, entry: Entry) -> String {
+    let state = STATES.iter().find(|(_, state)| *state == entry.state).unwrap().0;
+    let failure = FAILURES.iter().find(|(_, failure)| *failure == entry.on_proxy_failure).unwrap().0;
+    format!("{frontend} {} {state} {failure} {}", entry.proxy_port, entry.service.0)
+}

@@ -1,0 +1,207 @@
+//! One object with its maps in a network namespace of its own, and the sockets that the programs look for.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    process::Command,
+};
+
+use axoneme_bpf_common::{Failure, Frontend, FrontendKey, Marks, Reason, Settings, State, Tally, mapped};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, HashMap, PerCpuHashMap, PerCpuValues},
+    programs::{CgroupSockAddr, SchedClassifier, TestRun as _, TestRunOptions},
+    util::nr_cpus,
+};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
+
+use crate::packet::Packets;
+
+pub(crate) const INGRESS: [&str; 2] = ["from_container", "from_netdev"];
+pub(crate) const TAKEN: u32 = 0x200;
+pub(crate) const REFUSE: u32 = 0x300;
+pub(crate) const HOST: u32 = 0x600;
+
+const MARKS: Marks = Marks {
+    mask: 0xf00,
+    taken: TAKEN,
+    host: HOST,
+    listener: 0xa00,
+    original_source: 0xb00,
+    upstream: 0xc00,
+    refuse: REFUSE,
+};
+/// Mounted in the namespace of each test only.
+const PINS: &str = "/sys/fs/bpf";
+const PROXY_PORT: u16 = 10_000;
+const SERVICE: u32 = 7;
+/// `TCX_NEXT`, as the kernel returns it.
+const NEXT: u32 = u32::MAX;
+/// Size of `struct __sk_buff`, and where its mark is.
+const CONTEXT: usize = 192;
+const MARK_AT: usize = 8;
+
+const REASONS: [Reason; 8] = [
+    Reason::Taken,
+    Reason::Reused,
+    Reason::Cookie,
+    Reason::Bypassed,
+    Reason::Refused,
+    Reason::Drained,
+    Reason::Foreign,
+    Reason::Unassigned,
+];
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/axoneme.o"));
+
+pub(crate) struct Bench {
+    ebpf: Ebpf,
+    v6: bool,
+}
+
+/// A connection whose server side has the service's address.
+pub(crate) struct Connection {
+    client: TcpStream,
+    _server: TcpStream,
+}
+
+impl Connection {
+    pub(crate) fn client_port(&self) -> u16 {
+        self.client.local_addr().unwrap().port()
+    }
+}
+
+impl Bench {
+    /// Moves this thread to new namespaces and loads everything there.
+    pub(crate) fn new(v6: bool) -> Self {
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("this test needs root");
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        mount(Some("bpf"), PINS, Some("bpf"), MsFlags::empty(), None::<&str>).unwrap();
+        let packets = Packets::new(v6);
+        let at_once = if v6 { "nodad" } else { "" };
+        for arguments in [
+            "link set lo up".to_owned(),
+            format!("addr add {} dev lo {at_once}", packets.client),
+            format!("addr add {} dev lo {at_once}", packets.service.ip()),
+        ] {
+            assert!(
+                Command::new("ip").args(arguments.split_whitespace()).status().unwrap().success(),
+                "ip {arguments}"
+            );
+        }
+        let mut ebpf = EbpfLoader::new().btf(None).default_map_pin_directory(PINS).load(OBJECT).unwrap();
+        for program in [INGRESS[0], INGRESS[1], "from_host"] {
+            classifier(&mut ebpf, program).load().unwrap();
+        }
+        let mut settings: Array<_, Settings> = ebpf.map_mut("SETTINGS").unwrap().try_into().unwrap();
+        settings.set(0, Settings { netns_cookie: 1, marks: MARKS, host_families: 3 }, 0).unwrap();
+        Self { ebpf, v6 }
+    }
+
+    pub(crate) fn packets(&self) -> Packets {
+        Packets::new(self.v6)
+    }
+
+    pub(crate) fn frontend(&mut self, state: State, failure: Failure) {
+        let proxy_port = PROXY_PORT.to_be_bytes();
+        let value = Frontend { service: SERVICE, proxy_port, state: state as u8, failure: failure as u8 };
+        let key = self.key();
+        self.frontends().insert(key, value, 0).unwrap();
+    }
+
+    pub(crate) fn no_frontend(&mut self) {
+        let key = self.key();
+        self.frontends().remove(&key).unwrap();
+    }
+
+    /// Where the proxy would listen.
+    pub(crate) fn listener(&self) -> TcpListener {
+        TcpListener::bind(if self.v6 { ("::1", PROXY_PORT) } else { ("127.0.0.1", PROXY_PORT) }).unwrap()
+    }
+
+    pub(crate) fn connection(&self) -> Connection {
+        let packets = self.packets();
+        let listener = TcpListener::bind(packets.service).unwrap();
+        let client = connect_from(packets.client, packets.service);
+        let server = listener.accept().unwrap().0;
+        Connection { client, _server: server }
+    }
+
+    /// Runs a program on a packet: with what mark it comes out, and what is counted, in the order of the reasons.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, program: &str, packet: &[u8], before: u32, after: u32, counted: &[Reason]) {
+        self.reset_counters();
+        let mut context = [0; CONTEXT];
+        context[MARK_AT..MARK_AT + 4].copy_from_slice(&before.to_ne_bytes());
+        let mut context_after = [0; CONTEXT];
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            ctx_in: Some(&context),
+            ctx_out: Some(&mut context_after),
+            ..TestRunOptions::new()
+        };
+        let result = classifier(&mut self.ebpf, program).test_run(options).unwrap();
+        assert_eq!(result.return_value, NEXT, "{program} must let the next program run");
+        let mark = u32::from_ne_bytes(*context_after[MARK_AT..].first_chunk().unwrap());
+        assert_eq!((mark, self.counted()), (after, counted.to_vec()), "{program}, IPv6: {}", self.v6);
+    }
+
+    /// How many instructions the verifier walked, by program.
+    pub(crate) fn verified(&mut self) -> BTreeMap<String, u32> {
+        for program in ["connect4", "connect6"] {
+            let program: &mut CgroupSockAddr = self.ebpf.program_mut(program).unwrap().try_into().unwrap();
+            program.load().unwrap();
+        }
+        let count = |(name, program): (&str, &aya::programs::Program)| {
+            (name.to_owned(), program.info().unwrap().verified_instruction_count().unwrap())
+        };
+        self.ebpf.programs().map(count).collect()
+    }
+
+    fn key(&self) -> FrontendKey {
+        let service = self.packets().service;
+        let address = match service.ip() {
+            IpAddr::V4(v4) => mapped(v4.octets()),
+            IpAddr::V6(v6) => v6.octets(),
+        };
+        FrontendKey::tcp(address, service.port().to_be_bytes())
+    }
+
+    fn frontends(&mut self) -> HashMap<&mut aya::maps::MapData, FrontendKey, Frontend> {
+        self.ebpf.map_mut("FRONTENDS").unwrap().try_into().unwrap()
+    }
+
+    fn counters(&mut self) -> PerCpuHashMap<&mut aya::maps::MapData, u32, Tally> {
+        self.ebpf.map_mut("COUNTERS").unwrap().try_into().unwrap()
+    }
+
+    fn reset_counters(&mut self) {
+        let zero = PerCpuValues::try_from(vec![Tally::default(); nr_cpus().unwrap()]).unwrap();
+        self.counters().insert(SERVICE, zero, 0).unwrap();
+    }
+
+    fn counted(&mut self) -> Vec<Reason> {
+        let tallies = self.counters().get(&SERVICE, 0).unwrap();
+        let sum = |reason: &Reason| tallies.iter().map(|tally| tally.counts[*reason as usize]).sum::<u64>();
+        REASONS.into_iter().filter(|reason| sum(reason) > 0).collect()
+    }
+}
+
+fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut SchedClassifier {
+    ebpf.program_mut(name).unwrap().try_into().unwrap()
+}
+
+/// From an address of our own choice: the kernel would choose the destination's.
+fn connect_from(from: IpAddr, to: SocketAddr) -> TcpStream {
+    use std::os::fd::AsRawFd as _;
+
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
+    let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(from, 0))).unwrap();
+    connect(fd.as_raw_fd(), &SockaddrStorage::from(to)).unwrap();
+    TcpStream::from(fd)
+}

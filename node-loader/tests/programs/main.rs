@@ -1,0 +1,156 @@
+//! Every program and every branch of it, packet by packet, run by the kernel without a device (`BPF_PROG_TEST_RUN`).
+//!
+//! Needs root. Each test is a network namespace of its own. The kernel gives a packet to a socket only at a real ingress, so
+//! what would be taken counts as `unassigned` here; the tests of the datapath see it taken.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod bench;
+mod packet;
+
+use axoneme_bpf_common::{Failure, Reason, State};
+use bench::{Bench, HOST, INGRESS, REFUSE, TAKEN};
+use packet::{ACK, SYN};
+
+/// A bit of somebody else's, which must be left alone.
+const FOREIGN_BIT: u32 = 0x4000;
+
+/// Runs `work` for IPv4 and IPv6.
+fn families(work: impl Fn(&mut Bench)) {
+    for v6 in [false, true] {
+        work(&mut Bench::new(v6));
+    }
+}
+
+#[test]
+fn what_nobody_dials_passes() {
+    families(|bench| {
+        bench.frontend(State::On, Failure::RefuseAll);
+        let p = bench.packets();
+        for program in INGRESS {
+            bench.expect(program, &p.to_port(81).tcp(SYN), FOREIGN_BIT, FOREIGN_BIT, &[]);
+            bench.expect(program, &p.udp(), 0, 0, &[]);
+            bench.expect(program, &p.later_fragment(), 0, 0, &[]);
+            bench.expect(program, &p.echo_request(), 0, 0, &[]);
+            // Cut short anywhere in the TCP header.
+            for length in p.tcp(SYN).len() - 20..p.tcp(SYN).len() - 6 {
+                bench.expect(program, &p.tcp(SYN)[..length], 0, 0, &[]);
+            }
+        }
+    });
+}
+
+#[test]
+fn without_a_listener_a_syn_goes_around_or_is_refused() {
+    families(|bench| {
+        let p = bench.packets();
+        for program in INGRESS {
+            bench.frontend(State::On, Failure::Bypass);
+            bench.expect(program, &p.tcp(SYN), FOREIGN_BIT, FOREIGN_BIT, &[Reason::Bypassed]);
+            for failure in [Failure::Refuse, Failure::RefuseAll] {
+                bench.frontend(State::On, failure);
+                bench.expect(program, &p.tcp(SYN), FOREIGN_BIT, FOREIGN_BIT | REFUSE, &[Reason::Refused]);
+            }
+        }
+    });
+}
+
+#[test]
+fn with_a_listener_a_syn_is_assigned() {
+    families(|bench| {
+        let _listener = bench.listener();
+        bench.frontend(State::On, Failure::Bypass);
+        let p = bench.packets();
+        for program in INGRESS {
+            bench.expect(program, &p.tcp(SYN), 0, 0, &[Reason::Bypassed, Reason::Unassigned]);
+            bench.expect(program, &p.with_ip_options().tcp(SYN), 0, 0, &[Reason::Bypassed, Reason::Unassigned]);
+        }
+    });
+}
+
+#[test]
+fn a_draining_frontend_takes_no_new_connection() {
+    families(|bench| {
+        let _listener = bench.listener();
+        let p = bench.packets();
+        for program in INGRESS {
+            for failure in [Failure::Bypass, Failure::Refuse] {
+                bench.frontend(State::Draining, failure);
+                bench.expect(program, &p.tcp(SYN), 0, 0, &[Reason::Drained]);
+                bench.expect(program, &p.tcp(ACK), 0, 0, &[Reason::Foreign]);
+            }
+            bench.frontend(State::Draining, Failure::RefuseAll);
+            bench.expect(program, &p.tcp(SYN), 0, REFUSE, &[Reason::Refused]);
+        }
+    });
+}
+
+#[test]
+fn later_packets_follow_their_socket() {
+    families(|bench| {
+        let connection = bench.connection();
+        let mine = bench.packets().with_client_port(connection.client_port());
+        for program in INGRESS {
+            for state in [State::On, State::Draining] {
+                bench.frontend(state, Failure::Refuse);
+                bench.expect(program, &mine.tcp(ACK), FOREIGN_BIT, FOREIGN_BIT | TAKEN, &[]);
+                bench.expect(program, &bench.packets().tcp(ACK), 0, 0, &[Reason::Foreign]);
+            }
+            bench.frontend(State::On, Failure::RefuseAll);
+            bench.expect(program, &bench.packets().tcp(ACK), 0, REFUSE, &[Reason::Refused]);
+            bench.expect(program, &mine.tcp(SYN), 0, TAKEN, &[Reason::Reused]);
+            // The same packet at the bridge, after its port.
+            bench.expect(program, &mine.tcp(SYN), TAKEN, TAKEN, &[]);
+        }
+    });
+}
+
+#[test]
+fn errors_about_a_taken_connection_follow_it() {
+    families(|bench| {
+        let connection = bench.connection();
+        let p = bench.packets();
+        let mine = p.with_client_port(connection.client_port());
+        for program in INGRESS {
+            bench.expect(program, &mine.icmp_error(), 0, 0, &[]);
+            bench.frontend(State::Draining, Failure::Bypass);
+            bench.expect(program, &mine.icmp_error(), FOREIGN_BIT, FOREIGN_BIT | TAKEN, &[]);
+            bench.expect(program, &p.icmp_error(), 0, 0, &[]);
+            bench.no_frontend();
+        }
+    });
+}
+
+#[test]
+fn marked_host_sockets_meet_the_proxy_or_a_reset() {
+    families(|bench| {
+        let p = bench.packets();
+        let program = "from_host";
+        bench.expect(program, &p.tcp(ACK), HOST, REFUSE, &[]);
+        bench.frontend(State::On, Failure::Bypass);
+        bench.expect(program, &p.tcp(SYN), FOREIGN_BIT, FOREIGN_BIT, &[]);
+        bench.expect(program, &p.tcp(SYN), HOST, REFUSE, &[Reason::Refused]);
+        let _listener = bench.listener();
+        bench.expect(program, &p.tcp(SYN), HOST, REFUSE, &[Reason::Refused, Reason::Unassigned]);
+        let connection = bench.connection();
+        let mine = p.with_client_port(connection.client_port());
+        bench.expect(program, &mine.tcp(ACK), HOST, HOST, &[]);
+        bench.expect(program, &mine.tcp(SYN), HOST, HOST, &[Reason::Reused]);
+        bench.expect(program, &p.udp(), HOST, HOST, &[]);
+    });
+}
+
+#[test]
+fn the_verifier_accepts_every_program_with_little_work() {
+    let recorded = include_str!("verified.txt");
+    let mut bench = Bench::new(false);
+    let lines = recorded.lines().filter(|line| !line.starts_with('#'));
+    let recorded: Vec<(&str, u32)> =
+        lines.map(|line| line.split_once(' ').unwrap()).map(|(name, count)| (name, count.parse().unwrap())).collect();
+    let found = bench.verified();
+    println!("{found:?}");
+    assert_eq!(found.len(), recorded.len());
+    for (name, count) in recorded {
+        let now = found[name];
+        assert!(now <= count + count / 4, "{name}: {now} instructions verified, {count} recorded in verified.txt");
+    }
+}
