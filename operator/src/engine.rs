@@ -1,0 +1,418 @@
+//! The heart of the control plane: objects in, node views and writes out. One step per event, no clock, no I/O.
+//!
+//! `index` knows the objects, `translate` says what they mean, [`Intents`] holds what nodes are told. The engine decides
+//! what to look at again, so that an edit costs what it changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axoneme_envoy::Policy;
+use axoneme_xds::{Key, Outcome, View, grpc::Views};
+
+use crate::index::{Affected, Index};
+use crate::intents::{Audience, Delta, Intents, Rank, service_owner};
+use crate::problem::{Problem, Reason};
+use crate::source::{EnvoyConfig, Kind, Name, ObjectKey, SourceEvent};
+use crate::translate::{Output, config, ingress};
+
+mod demand;
+mod desired;
+mod report;
+pub mod status;
+pub mod writes;
+
+pub use report::Report;
+pub use status::{ConditionDraft, ConfigStatus};
+pub use writes::{DummySlice, IngressService, Owner, Target, Write};
+
+use demand::Demand;
+use writes::Pending;
+
+/// Kinds that must have been listed before anything is written: what is not known yet must not look like deleted.
+const NEEDED_FOR_WRITES: [Kind; 6] = [
+    Kind::IngressClass,
+    Kind::Ingress,
+    Kind::CiliumEnvoyConfig,
+    Kind::CiliumClusterwideEnvoyConfig,
+    Kind::Service,
+    Kind::EndpointSlice,
+];
+
+/// What an event led to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Keys whose content, or visibility to some node, may have changed.
+    pub intents: BTreeSet<Key>,
+    /// Objects whose problems changed.
+    pub problems: BTreeMap<ObjectKey, ProblemChange>,
+    /// Secrets that objects name from now on (true), or that none names any more (false).
+    pub secrets: BTreeMap<Name, bool>,
+    /// What is to be written, at most one write per target. Nothing is told twice.
+    pub writes: Vec<Write>,
+}
+
+impl Changes {
+    /// Both, this one first.
+    pub fn merge(&mut self, later: Self) {
+        self.intents.extend(later.intents);
+        for (object, change) in later.problems {
+            let mine = self.problems.entry(object).or_default();
+            for problem in change.cleared {
+                let added = mine.added.len();
+                mine.added.retain(|it| *it != problem);
+                if mine.added.len() == added {
+                    mine.cleared.push(problem);
+                }
+            }
+            mine.added.extend(change.added);
+        }
+        self.problems.retain(|_, change| !change.added.is_empty() || !change.cleared.is_empty());
+        self.secrets.extend(later.secrets);
+        self.writes.extend(later.writes);
+    }
+}
+
+/// How the problems of one object changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProblemChange {
+    /// New ones: worth a log line and an Event.
+    pub added: Vec<Problem>,
+    /// Those that are no more.
+    pub cleared: Vec<Problem>,
+}
+
+/// What the engine keeps of an Ingress or Envoy config.
+#[derive(Debug, Default)]
+struct State {
+    /// Problems of the translation, conflicts aside.
+    problems: Vec<Problem>,
+    /// Of an Ingress: what its model was rendered to.
+    rendered: Option<ingress::Rendered>,
+    /// Of an Envoy config: its last good version.
+    good: Option<Box<config::Parsed>>,
+    /// Of an Envoy config: the version that was refused last, and why.
+    refused: Option<Box<(EnvoyConfig, Vec<Problem>)>>,
+}
+
+/// The engine. See the module's text.
+#[derive(Debug, Default)]
+pub struct Engine {
+    policy: Policy,
+    index: Index,
+    intents: Intents,
+    states: BTreeMap<ObjectKey, State>,
+    demand: Demand,
+    problems: BTreeMap<ObjectKey, Vec<Problem>>,
+    listed: BTreeSet<Kind>,
+    pending: Pending,
+    /// Envoy configs whose status may have to be written.
+    unsettled: BTreeSet<ObjectKey>,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet, and denies what reaches beyond traffic.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An engine that knows nothing yet. `policy` says what Envoy configs may make Envoy do.
+    #[must_use]
+    pub fn under(policy: Policy) -> Self {
+        Self { policy, ..Self::default() }
+    }
+
+    /// What Envoy configs may make Envoy do.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Takes an event in. Costs what the event changes; a `Reset` costs the objects of its kind.
+    pub fn apply(&mut self, event: SourceEvent) -> Changes {
+        let mut changes = Changes::default();
+        match event {
+            SourceEvent::Apply(object) => {
+                self.pending.forget_object(&object.key());
+                let affected = self.index.apply(object);
+                self.settle(affected, &mut changes);
+            }
+            SourceEvent::Delete(key) => {
+                self.pending.forget_object(&key);
+                let affected = self.index.delete(&key);
+                self.settle(affected, &mut changes);
+            }
+            SourceEvent::Reset { kind, objects } => self.reset(kind, objects, &mut changes),
+        }
+        changes
+    }
+
+    fn reset(&mut self, kind: Kind, objects: Vec<crate::source::Object>, changes: &mut Changes) {
+        let mut gone = self.index.keys(kind);
+        let mut affected = Affected::default();
+        for object in objects {
+            gone.remove(&object.key());
+            self.pending.forget_object(&object.key());
+            affected.extend(self.index.apply(object));
+        }
+        for key in gone {
+            self.pending.forget_object(&key);
+            affected.extend(self.index.delete(&key));
+        }
+        let could_write = self.can_write();
+        self.listed.insert(kind);
+        if !could_write && self.can_write() {
+            affected.owners.extend(self.index.owners());
+            affected.owners.extend(self.index.ingresses_with_writes());
+        }
+        self.settle(affected, changes);
+    }
+
+    /// Whether each of these kinds has been listed once. Nodes must not be served before: they would drop what the
+    /// engine does not know yet.
+    #[must_use]
+    pub fn is_synced(&self, kinds: &[Kind]) -> bool {
+        kinds.iter().all(|kind| self.listed.contains(kind))
+    }
+
+    fn can_write(&self) -> bool {
+        self.is_synced(&NEEDED_FOR_WRITES)
+    }
+
+    fn settle(&mut self, affected: Affected, changes: &mut Changes) {
+        for node in &affected.nodes {
+            let labels = self.index.node(node).map(|node| node.labels.clone());
+            changes.intents.extend(self.intents.set_labels(&node.name, labels));
+        }
+        let mut endpoints = affected.endpoints;
+        let mut rivals = BTreeSet::new();
+        for owner in &affected.owners {
+            let delta = self.translate(owner, &mut endpoints, &mut changes.secrets);
+            changes.intents.extend(delta.keys);
+            rivals.extend(delta.rivals);
+        }
+        for service in endpoints {
+            let delta = self.set_endpoints(&service);
+            changes.intents.extend(delta.keys);
+            rivals.extend(delta.rivals);
+        }
+        rivals.retain(|rival| rival.kind != Kind::Service);
+        rivals.extend(affected.owners);
+        for owner in rivals {
+            self.settle_problems(&owner, changes);
+            self.settle_writes(&owner, changes);
+        }
+    }
+
+    /// Translates one object again and replaces what it offers. Notes the Services whose demand changed, and the
+    /// Secrets that are named now or no more.
+    fn translate(
+        &mut self,
+        owner: &ObjectKey,
+        endpoints: &mut BTreeSet<Name>,
+        named: &mut BTreeMap<Name, bool>,
+    ) -> Delta {
+        let mut state = self.states.remove(owner).unwrap_or_default();
+        let found = match owner.kind {
+            Kind::Ingress => self.translate_ingress(owner, &mut state),
+            _ => self.translate_config(owner, &mut state),
+        };
+        let (rank, audience, output) = match found {
+            Some((created, audience, output)) => ((created, owner.clone()), audience, output),
+            None => ((0, owner.clone()), Audience::All, Output::default()),
+        };
+        if owner.kind != Kind::Ingress {
+            let secrets = state.good.as_ref().map(|good| good.secrets()).unwrap_or_default();
+            named.extend(self.index.note_secrets(owner, secrets));
+        }
+        let gone = output == Output::default() && state.good.is_none() && state.refused.is_none();
+        let audience = Arc::new(audience);
+        endpoints.extend(self.demand.set(owner, &audience, output.endpoints));
+        state.problems = output.problems;
+        if !gone {
+            self.states.insert(owner.clone(), state);
+        }
+        self.intents.set(&rank, &audience, output.resources)
+    }
+
+    fn translate_ingress(&self, owner: &ObjectKey, state: &mut State) -> Option<(i64, Audience, Output)> {
+        let ingress = self.index.ingress(&owner.name).filter(|ingress| self.index.is_ours(ingress))?;
+        let (output, rendered) = ingress::translate(ingress, &self.index, state.rendered.take());
+        state.rendered = Some(rendered);
+        Some((ingress.meta.created, Audience::All, output))
+    }
+
+    /// An invalid version changes nothing: the last good one stays in force, next to the problems of the new one.
+    fn translate_config(&self, owner: &ObjectKey, state: &mut State) -> Option<(i64, Audience, Output)> {
+        let Some(config) = self.index.config(owner) else {
+            (state.good, state.refused) = (None, None);
+            return None;
+        };
+        if state.good.as_ref().is_some_and(|good| good.config.same_spec(config)) {
+            state.refused = None;
+        } else if !state.refused.as_ref().is_some_and(|refused| refused.0.same_spec(config)) {
+            match config::parse(config, &self.policy) {
+                Ok(parsed) => (state.good, state.refused) = (Some(Box::new(parsed)), None),
+                Err(problems) => state.refused = Some(Box::new((config.clone(), problems))),
+            }
+        }
+        let mut output = Output::default();
+        let mut audience = Audience::All;
+        if let Some(good) = &state.good {
+            output = config::translate(good, &self.index);
+            audience = Audience::of(good.config.node_selector.as_ref());
+        }
+        if let Some(refused) = &state.refused {
+            output.problems.clone_from(&refused.1);
+            if state.good.is_some() {
+                let why = "the last good version of this object stays in force";
+                output.problems.push(Problem::warning(Reason::Invalid, "", why));
+            }
+        }
+        Some((config.meta.created, audience, output))
+    }
+
+    fn set_endpoints(&mut self, service: &Name) -> Delta {
+        let (audience, wanted) = self.demand.assignments(service, &self.index);
+        // Older than every object: what Kubernetes says of a Service's endpoints is not for others to say.
+        let rank: Rank = (i64::MIN, service_owner(service));
+        self.intents.set(&rank, &Arc::new(audience), wanted)
+    }
+
+    fn settle_problems(&mut self, owner: &ObjectKey, changes: &mut Changes) {
+        let mut now = self.states.get(owner).map(|state| state.problems.clone()).unwrap_or_default();
+        for ((type_url, name), winner) in self.intents.lost(owner) {
+            now.push(desired::lost(owner, &type_url, &name, &winner));
+        }
+        let before = self.problems.remove(owner).unwrap_or_default();
+        let added: Vec<_> = now.iter().filter(|problem| !before.contains(problem)).cloned().collect();
+        let cleared: Vec<_> = before.into_iter().filter(|problem| !now.contains(problem)).collect();
+        if !added.is_empty() || !cleared.is_empty() {
+            changes.problems.insert(owner.clone(), ProblemChange { added, cleared });
+        }
+        if !now.is_empty() {
+            self.problems.insert(owner.clone(), now);
+        }
+    }
+
+    fn settle_writes(&mut self, owner: &ObjectKey, changes: &mut Changes) {
+        match owner.kind {
+            Kind::Ingress if self.can_write() => {
+                for target in desired::targets(&owner.name) {
+                    match desired::write(&target, &self.index) {
+                        Some(write) if self.pending.note(&write) => changes.writes.push(write),
+                        Some(_) => {}
+                        None => self.pending.forget(&target),
+                    }
+                }
+            }
+            Kind::Ingress => {}
+            _ => drop(self.unsettled.insert(owner.clone())),
+        }
+    }
+
+    /// Statuses of Envoy configs that are other than shown. Kept apart from [`Engine::apply`], so that the answers of
+    /// many nodes make one write: call it some 200 ms after the first event. Costs what is offered by the objects that
+    /// changed or were answered, times the connected nodes.
+    pub fn take_status_writes(&mut self) -> Vec<Write> {
+        if !self.can_write() {
+            return Vec::new();
+        }
+        let mut writes = Vec::new();
+        for object in std::mem::take(&mut self.unsettled) {
+            match self.status_write(&object) {
+                Some(write) if self.pending.note(&write) => writes.push(write),
+                Some(_) => {}
+                None => self.pending.forget(&Target::ConfigStatus(object)),
+            }
+        }
+        writes
+    }
+
+    /// Whether [`Engine::take_status_writes`] has something to look at.
+    #[must_use]
+    pub fn has_unsettled_status(&self) -> bool {
+        !self.unsettled.is_empty()
+    }
+
+    fn status_write(&self, object: &ObjectKey) -> Option<Write> {
+        let config = self.index.config(object)?;
+        let problems = self.problems.get(object).map_or(&[][..], Vec::as_slice);
+        let status = ConfigStatus::new(config, problems, &self.intents.programmed(object));
+        (!status.is_met_by(config)).then(|| Write::ConfigStatus { object: object.clone(), status })
+    }
+
+    /// Everything of Ingresses that differs from what is wanted, told before or not: what a new holder of the lease has to
+    /// write. Statuses of Envoy configs follow after [`Engine::unsettle`].
+    #[must_use]
+    pub fn outstanding_writes(&self) -> Vec<Write> {
+        if !self.can_write() {
+            return Vec::new();
+        }
+        let ingresses = self.index.owners().filter(|owner| owner.kind == Kind::Ingress);
+        let ingresses: BTreeSet<_> = ingresses.chain(self.index.ingresses_with_writes()).collect();
+        let targets = ingresses.iter().flat_map(|ingress| desired::targets(&ingress.name));
+        targets.filter_map(|target| desired::write(&target, &self.index)).collect()
+    }
+
+    /// Looks at the status of every Envoy config again, told before or not.
+    pub fn unsettle(&mut self) {
+        self.unsettle_all();
+        for object in &self.unsettled {
+            self.pending.forget(&Target::ConfigStatus(object.clone()));
+        }
+    }
+
+    /// A node opened its stream.
+    pub fn node_connected(&mut self, node: &str) {
+        self.intents.node_connected(node);
+        self.unsettle_all();
+    }
+
+    /// A node's stream ended. Call it when the node has no other stream open.
+    pub fn node_gone(&mut self, node: &str) {
+        self.intents.node_gone(node);
+        self.unsettle_all();
+    }
+
+    /// How many nodes there are stands in every status.
+    fn unsettle_all(&mut self) {
+        self.unsettled.extend(self.index.owners().filter(|owner| owner.kind != Kind::Ingress));
+    }
+
+    /// A node says what became of a resource. Gives the objects that it concerns.
+    pub fn node_answered(&mut self, node: &str, outcome: &Outcome) -> Vec<ObjectKey> {
+        self.intents.answer(node, outcome);
+        let (Outcome::Acked { type_url, name, .. } | Outcome::Nacked { type_url, name, .. }) = outcome;
+        let owners: Vec<_> = self.intents.owners(type_url, name).cloned().collect();
+        self.unsettled.extend(owners.iter().filter(|owner| self.index.config(owner).is_some()).cloned());
+        owners
+    }
+
+    /// What nodes are told.
+    #[must_use]
+    pub fn intents(&self) -> &Intents {
+        &self.intents
+    }
+
+    /// The objects.
+    #[must_use]
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Everything that is wrong, by object.
+    #[must_use]
+    pub fn problems(&self) -> &BTreeMap<ObjectKey, Vec<Problem>> {
+        &self.problems
+    }
+}
+
+impl Views for Engine {
+    fn view<'a>(&'a self, subscriber: &'a str) -> Box<dyn View + 'a> {
+        Box::new(self.intents.view(subscriber))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! What a person wants to know of each object: is it served, where, and what is wrong.
+
+use axoneme_api::intent::{REDIRECT, Redirect};
+use prost::Message as _;
+
+use super::Engine;
+use crate::intents::Programmed;
+use crate::problem::Problem;
+use crate::source::ObjectKey;
+
+/// One Ingress that is ours, or one Envoy config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Which.
+    pub object: ObjectKey,
+    /// What it takes: the Service ports with the addresses that clients dial, and the listener that answers.
+    pub redirects: Vec<Redirected>,
+    /// What is wrong with it.
+    pub problems: Vec<Problem>,
+    /// How many nodes run it.
+    pub programmed: Programmed,
+}
+
+/// Where an object answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirected {
+    /// `namespace/service:port`.
+    pub service: String,
+    /// Addresses with ports.
+    pub addresses: Vec<String>,
+    /// Ports of every node.
+    pub node_ports: Vec<u32>,
+    /// Full name of the Envoy listener.
+    pub listener: String,
+}
+
+impl Engine {
+    /// Every Ingress that is ours and every Envoy config, in order. Costs all of them: for people, not for machines.
+    #[must_use]
+    pub fn reports(&self) -> Vec<Report> {
+        let ours = |object: &ObjectKey| {
+            self.index.config(object).is_some()
+                || self.index.ingress(&object.name).is_some_and(|ingress| self.index.is_ours(ingress))
+        };
+        self.index.owners().filter(ours).map(|object| self.report(object)).collect()
+    }
+
+    fn report(&self, object: ObjectKey) -> Report {
+        let redirects = self.intents.owned(&object, REDIRECT).filter_map(|resource| {
+            let redirect = Redirect::decode(resource.body.clone()).ok()?;
+            let addresses = redirect.frontends.iter().filter_map(|frontend| frontend.socket_addr());
+            Some(Redirected {
+                service: resource.name.to_string(),
+                addresses: addresses.map(|address| address.to_string()).collect(),
+                node_ports: redirect.node_ports,
+                listener: redirect.listener,
+            })
+        });
+        Report {
+            redirects: redirects.collect(),
+            problems: self.problems.get(&object).cloned().unwrap_or_default(),
+            programmed: self.intents.programmed(&object),
+            object,
+        }
+    }
+}

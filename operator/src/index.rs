@@ -1,0 +1,323 @@
+//! The objects of the world in their reduced form, and who has to be looked at again when one of them changes.
+//!
+//! Plain ordered maps: no clock, no I/O. A mutation costs what it touches, and tells which outputs it may change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axoneme_api::names;
+
+use crate::source::{
+    EndpointSlice, EnvoyConfig, Ingress, IngressClass, Kind, Name, Node, Object, ObjectKey, Secret, Service,
+};
+
+mod references;
+mod secrets;
+
+use references::References;
+pub use secrets::Held;
+
+/// What may have to be translated again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Affected {
+    /// Ingresses and Envoy configs.
+    pub owners: BTreeSet<ObjectKey>,
+    /// Services whose endpoints or ports changed.
+    pub endpoints: BTreeSet<Name>,
+    /// Nodes whose labels changed.
+    pub nodes: BTreeSet<Name>,
+}
+
+impl Affected {
+    /// Both.
+    pub fn extend(&mut self, other: Self) {
+        self.owners.extend(other.owners);
+        self.endpoints.extend(other.endpoints);
+        self.nodes.extend(other.nodes);
+    }
+}
+
+/// The store. See the module's text.
+#[derive(Debug, Default)]
+pub struct Index {
+    classes: BTreeMap<Name, IngressClass>,
+    ingresses: BTreeMap<Name, Ingress>,
+    configs: BTreeMap<ObjectKey, EnvoyConfig>,
+    services: BTreeMap<Name, Service>,
+    slices: BTreeMap<Name, EndpointSlice>,
+    secrets: BTreeMap<Name, Held>,
+    nodes: BTreeMap<Name, Node>,
+    references: References,
+}
+
+impl Index {
+    /// Takes an object over. The same object again affects nothing.
+    pub fn apply(&mut self, object: Object) -> Affected {
+        let mut affected = Affected::default();
+        match object {
+            Object::IngressClass(class) => self.put_class(class, &mut affected),
+            Object::Ingress(ingress) => self.put_ingress(ingress, &mut affected),
+            Object::EnvoyConfig(config) => self.put_config(config, &mut affected),
+            Object::Service(service) => self.put_service(service, &mut affected),
+            Object::EndpointSlice(slice) => self.put_slice(slice, &mut affected),
+            Object::Secret(secret) => self.put_secret(secret, &mut affected),
+            Object::Node(node) => {
+                let name = node.meta.name.clone();
+                if self.nodes.get(&name).map(|old| &old.labels) != Some(&node.labels) {
+                    affected.nodes.insert(name.clone());
+                }
+                self.nodes.insert(name, node);
+            }
+        }
+        affected
+    }
+
+    /// Drops an object.
+    pub fn delete(&mut self, key: &ObjectKey) -> Affected {
+        let mut affected = Affected::default();
+        let name = &key.name;
+        match key.kind {
+            Kind::IngressClass => {
+                if self.classes.remove(name).is_some() {
+                    self.touch_class(name, &mut affected);
+                }
+            }
+            Kind::Ingress => {
+                if self.ingresses.remove(name).is_some() {
+                    self.references.forget(key);
+                    affected.owners.insert(key.clone());
+                }
+            }
+            Kind::CiliumEnvoyConfig | Kind::CiliumClusterwideEnvoyConfig => {
+                if self.configs.remove(key).is_some() {
+                    self.references.forget(key);
+                    affected.owners.insert(key.clone());
+                }
+            }
+            Kind::Service => {
+                if self.services.remove(name).is_some() {
+                    self.touch_service(name, &mut affected);
+                }
+            }
+            Kind::EndpointSlice => {
+                if let Some(slice) = self.slices.remove(name) {
+                    self.untie_slice(&slice, &mut affected);
+                }
+            }
+            Kind::Secret => {
+                if self.secrets.remove(name).is_some() {
+                    affected.owners.extend(self.references.of_secret(name).cloned());
+                }
+            }
+            Kind::Node => {
+                if self.nodes.remove(name).is_some() {
+                    affected.nodes.insert(name.clone());
+                }
+            }
+        }
+        affected
+    }
+
+    /// The names held of a kind, to find what a listing no longer has.
+    #[must_use]
+    pub fn keys(&self, kind: Kind) -> BTreeSet<ObjectKey> {
+        let named = |name: &Name| ObjectKey { kind, name: name.clone() };
+        match kind {
+            Kind::IngressClass => self.classes.keys().map(named).collect(),
+            Kind::Ingress => self.ingresses.keys().map(named).collect(),
+            Kind::CiliumEnvoyConfig | Kind::CiliumClusterwideEnvoyConfig => {
+                self.configs.keys().filter(|key| key.kind == kind).cloned().collect()
+            }
+            Kind::Service => self.services.keys().map(named).collect(),
+            Kind::EndpointSlice => self.slices.keys().map(named).collect(),
+            Kind::Secret => self.secrets.keys().map(named).collect(),
+            Kind::Node => self.nodes.keys().map(named).collect(),
+        }
+    }
+
+    /// How many objects of a kind are held.
+    #[must_use]
+    pub fn count(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::IngressClass => self.classes.len(),
+            Kind::Ingress => self.ingresses.len(),
+            Kind::CiliumEnvoyConfig | Kind::CiliumClusterwideEnvoyConfig => {
+                self.configs.keys().filter(|key| key.kind == kind).count()
+            }
+            Kind::Service => self.services.len(),
+            Kind::EndpointSlice => self.slices.len(),
+            Kind::Secret => self.secrets.len(),
+            Kind::Node => self.nodes.len(),
+        }
+    }
+
+    fn put_class(&mut self, class: IngressClass, affected: &mut Affected) {
+        let name = class.meta.name.clone();
+        if self.classes.get(&name) != Some(&class) {
+            self.classes.insert(name.clone(), class);
+            self.touch_class(&name, affected);
+        }
+    }
+
+    /// Ingresses of the class, and those without one: which class is the default may have changed.
+    fn touch_class(&self, class: &Name, affected: &mut Affected) {
+        affected.owners.extend(self.references.of_class(&class.name).cloned());
+        affected.owners.extend(self.references.of_class("").cloned());
+    }
+
+    fn put_ingress(&mut self, ingress: Ingress, affected: &mut Affected) {
+        let name = ingress.meta.name.clone();
+        if self.ingresses.get(&name) == Some(&ingress) {
+            return;
+        }
+        let key = ObjectKey { kind: Kind::Ingress, name: name.clone() };
+        self.references.note_ingress(&key, &ingress);
+        self.ingresses.insert(name, ingress);
+        affected.owners.insert(key);
+    }
+
+    fn put_config(&mut self, config: EnvoyConfig, affected: &mut Affected) {
+        let key = config.key();
+        if self.configs.get(&key) != Some(&config) {
+            self.references.note_config(&key, &config);
+            self.configs.insert(key.clone(), config);
+            affected.owners.insert(key);
+        }
+    }
+
+    fn put_service(&mut self, service: Service, affected: &mut Affected) {
+        let name = service.meta.name.clone();
+        if self.services.get(&name) != Some(&service) {
+            self.services.insert(name.clone(), service);
+            self.touch_service(&name, affected);
+        }
+    }
+
+    fn touch_service(&self, name: &Name, affected: &mut Affected) {
+        affected.owners.extend(self.references.of_service(name).cloned());
+        affected.endpoints.insert(name.clone());
+        // The Service of an Ingress that may be gone or not ours any more.
+        if let Some(ingress) = ingress_of(name) {
+            affected.owners.insert(ingress);
+        }
+    }
+
+    fn put_secret(&mut self, secret: Secret, affected: &mut Affected) {
+        let name = secret.meta.name.clone();
+        if secrets::put(&mut self.secrets, secret) {
+            affected.owners.extend(self.references.of_secret(&name).cloned());
+        }
+    }
+
+    /// Notes which Secrets an object names, so that it is affected when one of them changes. Gives the Secrets that nobody
+    /// named before (true), or that nobody names any more (false).
+    pub fn note_secrets(&mut self, owner: &ObjectKey, secrets: BTreeSet<Name>) -> BTreeMap<Name, bool> {
+        self.references.note_secrets(owner, secrets)
+    }
+
+    fn put_slice(&mut self, slice: EndpointSlice, affected: &mut Affected) {
+        let name = slice.meta.name.clone();
+        if self.slices.get(&name) == Some(&slice) {
+            return;
+        }
+        if let Some(old) = self.slices.remove(&name) {
+            self.untie_slice(&old, affected);
+        }
+        self.references.tie(&slice);
+        self.touch_slice(&slice, affected);
+        self.slices.insert(name, slice);
+    }
+
+    fn untie_slice(&mut self, slice: &EndpointSlice, affected: &mut Affected) {
+        self.references.untie(slice);
+        self.touch_slice(slice, affected);
+    }
+
+    fn touch_slice(&self, slice: &EndpointSlice, affected: &mut Affected) {
+        affected.endpoints.insert(service_of(slice));
+        // The dummy slice of an Ingress: whether it is as it should be is the Ingress's business.
+        affected.owners.extend(slice.is_ingress.then(|| ingress_of(&slice.meta.name)).flatten());
+    }
+
+    /// Whether the class of an Ingress is one of ours.
+    ///
+    /// The legacy annotation wins over the field, also when it is empty. Without either the default class decides; when
+    /// there are several, the API server refuses such Ingresses, and the first by name counts here.
+    #[must_use]
+    pub fn is_ours(&self, ingress: &Ingress) -> bool {
+        let class = match class_of(ingress) {
+            "" => self.classes.values().find(|class| class.is_default),
+            name => self.classes.get(&Name::new("", name)),
+        };
+        class.is_some_and(|class| names::INGRESS_CONTROLLERS.contains(&class.controller.as_str()))
+    }
+
+    /// An Ingress, ours or not.
+    #[must_use]
+    pub fn ingress(&self, name: &Name) -> Option<&Ingress> {
+        self.ingresses.get(name)
+    }
+
+    /// An Envoy config of either kind.
+    #[must_use]
+    pub fn config(&self, key: &ObjectKey) -> Option<&EnvoyConfig> {
+        self.configs.get(key)
+    }
+
+    /// A Service.
+    #[must_use]
+    pub fn service(&self, name: &Name) -> Option<&Service> {
+        self.services.get(name)
+    }
+
+    /// A Secret.
+    #[must_use]
+    pub fn secret(&self, name: &Name) -> Option<&Held> {
+        self.secrets.get(name)
+    }
+
+    /// One EndpointSlice.
+    #[must_use]
+    pub fn slice(&self, name: &Name) -> Option<&EndpointSlice> {
+        self.slices.get(name)
+    }
+
+    /// The slices of a Service, in order of their names.
+    pub fn slices_of(&self, service: &Name) -> impl Iterator<Item = &EndpointSlice> {
+        self.references.slices_of(service).filter_map(|name| self.slices.get(name))
+    }
+
+    /// A node.
+    #[must_use]
+    pub fn node(&self, name: &Name) -> Option<&Node> {
+        self.nodes.get(name)
+    }
+
+    /// Every Ingress and Envoy config.
+    pub fn owners(&self) -> impl Iterator<Item = ObjectKey> {
+        let ingresses = self.ingresses.keys().map(|name| ObjectKey { kind: Kind::Ingress, name: name.clone() });
+        ingresses.chain(self.configs.keys().cloned())
+    }
+
+    /// Ingresses whose Service or slice exists, whether or not the Ingress does.
+    pub fn ingresses_with_writes(&self) -> impl Iterator<Item = ObjectKey> {
+        let services = self.services.values().filter(|service| service.is_ingress).map(|it| &it.meta.name);
+        let slices = self.slices.values().filter(|slice| slice.is_ingress).map(|it| &it.meta.name);
+        services.chain(slices).filter_map(ingress_of)
+    }
+}
+
+/// The class that an Ingress names, empty for none.
+fn class_of(ingress: &Ingress) -> &str {
+    ingress.legacy_class.as_deref().or(ingress.class.as_deref()).unwrap_or_default()
+}
+
+/// The Service that a slice belongs to.
+fn service_of(slice: &EndpointSlice) -> Name {
+    Name { namespace: slice.meta.name.namespace.clone(), name: slice.service.as_str().into() }
+}
+
+/// The Ingress that a Service or slice of that name is for.
+fn ingress_of(name: &Name) -> Option<ObjectKey> {
+    let ingress = name.name.strip_prefix(&names::ingress_service(""))?;
+    Some(ObjectKey::new(Kind::Ingress, &name.namespace, ingress))
+}

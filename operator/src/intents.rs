@@ -1,0 +1,312 @@
+//! Every resource that nodes are told, with whose it is and which nodes it is for.
+//!
+//! A key (type and name) can be offered by several objects. Who is older wins, on each node by itself: an offer for other
+//! nodes does not stand in the way. All structures are ordered, so the same offers give the same views.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axoneme_xds::{Key, Outcome, Resource, View};
+
+use crate::source::{Name, ObjectKey, Selector};
+
+mod answers;
+
+pub use answers::{Programmed, Rejection};
+
+use answers::Answers;
+
+/// Seniority: creation time, then kind and name. The lowest wins.
+pub type Rank = (i64, ObjectKey);
+
+/// The nodes that something is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Every node.
+    All,
+    /// Nodes whose labels match one of these.
+    Any(BTreeSet<Selector>),
+}
+
+impl Audience {
+    /// The nodes of an optional `nodeSelector`.
+    #[must_use]
+    pub fn of(selector: Option<&Selector>) -> Self {
+        selector.map_or(Self::All, |selector| Self::Any(BTreeSet::from([selector.clone()])))
+    }
+
+    /// Nodes of either.
+    #[must_use]
+    pub fn union(self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Any(mut mine), Self::Any(theirs)) => {
+                mine.extend(theirs.iter().cloned());
+                Self::Any(mine)
+            }
+            _ => Self::All,
+        }
+    }
+
+    /// Whether a node with these labels is meant.
+    #[must_use]
+    pub fn includes(&self, labels: &BTreeMap<String, String>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Any(selectors) => selectors.iter().any(|selector| selector.matches(labels)),
+        }
+    }
+}
+
+/// One resource as its owner offers it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    /// What the node gets.
+    pub resource: Resource,
+    /// Whether the owner counts as programmed only when the node says that this is.
+    pub awaited: bool,
+    /// Name of the assignment of an EDS cluster, which Envoy wants again after every change of the cluster.
+    pub endpoints: Option<Arc<str>>,
+}
+
+#[derive(Debug)]
+struct Offer {
+    rank: Rank,
+    audience: Arc<Audience>,
+    intent: Intent,
+}
+
+/// What a mutation changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// Keys whose content may be another on some node.
+    pub keys: BTreeSet<Key>,
+    /// Other owners that want one of these keys too: they may have won or lost it.
+    pub rivals: BTreeSet<ObjectKey>,
+}
+
+/// The store. See the module's text.
+#[derive(Debug, Default)]
+pub struct Intents {
+    /// By type URL, then name: offers, the winner first.
+    offers: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<Offer>>>,
+    owned: BTreeMap<ObjectKey, BTreeSet<Key>>,
+    /// Keys with an offer that is not for all nodes.
+    selective: BTreeSet<Key>,
+    labels: BTreeMap<Arc<str>, BTreeMap<String, String>>,
+    answers: Answers,
+}
+
+impl Intents {
+    /// Replaces everything that an owner offers. Costs what the owner offers, whatever else is there.
+    pub fn set(&mut self, rank: &Rank, audience: &Arc<Audience>, wanted: BTreeMap<Key, Intent>) -> Delta {
+        let owner = &rank.1;
+        let mut delta = Delta::default();
+        let before = self.owned.remove(owner).unwrap_or_default();
+        for key in before.iter().filter(|key| !wanted.contains_key(*key)) {
+            self.withdraw(owner, key, &mut delta);
+        }
+        let after: BTreeSet<Key> = wanted.keys().cloned().collect();
+        for (key, intent) in wanted {
+            self.offer(&key, Offer { rank: rank.clone(), audience: Arc::clone(audience), intent }, &mut delta);
+        }
+        if !after.is_empty() {
+            self.owned.insert(owner.clone(), after);
+        }
+        delta.rivals.remove(owner);
+        delta
+    }
+
+    fn offer(&mut self, key: &Key, offer: Offer, delta: &mut Delta) {
+        let offers = self.offers.entry(key.0.clone()).or_default().entry(key.1.clone()).or_default();
+        match offers.iter().position(|other| other.rank.1 == offer.rank.1) {
+            Some(at)
+                if offers[at].rank == offer.rank
+                    && offers[at].audience == offer.audience
+                    && offers[at].intent == offer.intent =>
+            {
+                return;
+            }
+            Some(at) => drop(offers.remove(at)),
+            None => {}
+        }
+        delta.keys.insert(key.clone());
+        delta.rivals.extend(offers.iter().map(|other| other.rank.1.clone()));
+        let at = offers.partition_point(|other| other.rank < offer.rank);
+        // Nearly always the only one: room for four would be most of what the store takes.
+        offers.reserve_exact(1);
+        offers.insert(at, offer);
+        self.note_selective(key);
+    }
+
+    fn withdraw(&mut self, owner: &ObjectKey, key: &Key, delta: &mut Delta) {
+        let Some(names) = self.offers.get_mut(&key.0) else { return };
+        let Some(offers) = names.get_mut(&key.1) else { return };
+        offers.retain(|offer| offer.rank.1 != *owner);
+        delta.keys.insert(key.clone());
+        delta.rivals.extend(offers.iter().map(|other| other.rank.1.clone()));
+        if offers.is_empty() {
+            names.remove(&key.1);
+        }
+        self.note_selective(key);
+    }
+
+    fn note_selective(&mut self, key: &Key) {
+        if self.offers(&key.0, &key.1).iter().all(|offer| *offer.audience == Audience::All) {
+            self.selective.remove(key);
+        } else {
+            self.selective.insert(key.clone());
+        }
+    }
+
+    fn offers(&self, type_url: &str, name: &str) -> &[Offer] {
+        self.offers.get(type_url).and_then(|names| names.get(name)).map_or(&[], Vec::as_slice)
+    }
+
+    /// A node's labels, `None` when its object is gone. Costs the offers that are not for all nodes.
+    pub fn set_labels(&mut self, node: &str, labels: Option<BTreeMap<String, String>>) -> BTreeSet<Key> {
+        let old = self.labels.remove(node).unwrap_or_default();
+        let new = labels.clone().unwrap_or_default();
+        if let Some(labels) = labels {
+            self.labels.insert(node.into(), labels);
+        }
+        let moved = |key: &&Key| {
+            self.offers(&key.0, &key.1)
+                .iter()
+                .any(|offer| offer.audience.includes(&old) != offer.audience.includes(&new))
+        };
+        self.selective.iter().filter(moved).cloned().collect()
+    }
+
+    /// What one node may see.
+    #[must_use]
+    pub fn view(&self, node: &str) -> NodeView<'_> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        NodeView { intents: self, labels: self.labels.get(node).unwrap_or(&NONE) }
+    }
+
+    /// Keys that an owner wants but an older one has, on some node that both are for.
+    #[must_use]
+    pub fn lost(&self, owner: &ObjectKey) -> Vec<(Key, ObjectKey)> {
+        let winner = |key: &Key| {
+            let offers = self.offers(&key.0, &key.1);
+            let mine = offers.iter().position(|offer| offer.rank.1 == *owner)?;
+            let before = offers[..mine].iter();
+            let mut rivals = before.filter(|o| *o.audience == Audience::All || o.audience == offers[mine].audience);
+            rivals.next().map(|offer| (key.clone(), offer.rank.1.clone()))
+        };
+        self.owned.get(owner).into_iter().flatten().filter_map(winner).collect()
+    }
+
+    /// What an owner offers of one type and got, on any node.
+    pub fn owned(&self, owner: &ObjectKey, type_url: &str) -> impl Iterator<Item = &Resource> {
+        let keys = self.owned.get(owner).into_iter().flatten().filter(move |key| *key.0 == *type_url);
+        let first = keys.filter_map(|key| self.offers(&key.0, &key.1).first());
+        first.filter(move |offer| offer.rank.1 == *owner).map(|offer| &offer.intent.resource)
+    }
+
+    /// Everything with its owner, for whatever nodes it is: of rivals, the oldest.
+    pub fn oldest(&self) -> impl Iterator<Item = (&ObjectKey, &Resource)> {
+        let first = self.offers.values().flat_map(BTreeMap::values).filter_map(|offers| offers.first());
+        first.map(|offer| (&offer.rank.1, &offer.intent.resource))
+    }
+
+    /// The owners of a resource: whom a node's answer concerns.
+    pub fn owners(&self, type_url: &str, name: &str) -> impl Iterator<Item = &ObjectKey> {
+        self.offers(type_url, name).iter().map(|offer| &offer.rank.1)
+    }
+
+    /// A node opened its stream.
+    pub fn node_connected(&mut self, node: &str) {
+        self.answers.connected(node);
+    }
+
+    /// A node's stream ended.
+    pub fn node_gone(&mut self, node: &str) {
+        self.answers.gone(node);
+    }
+
+    /// A node says that it runs a resource, or why not.
+    pub fn answer(&mut self, node: &str, outcome: &Outcome) {
+        self.answers.note(node, outcome);
+    }
+
+    /// How far an owner got. Costs what it offers times the connected nodes.
+    #[must_use]
+    pub fn programmed(&self, owner: &ObjectKey) -> Programmed {
+        let mut programmed = Programmed::default();
+        let keys = self.owned.get(owner);
+        for node in self.answers.nodes() {
+            let view = self.view(node);
+            let mine = keys.into_iter().flatten().filter_map(|key| Some((key, view.winner(&key.0, &key.1)?)));
+            let mine: Vec<_> =
+                mine.filter(|(_, offer)| offer.rank.1 == *owner).map(|(key, offer)| (key, &offer.intent)).collect();
+            if !mine.is_empty() {
+                self.answers.count(node, &mine, &mut programmed);
+            }
+        }
+        programmed
+    }
+
+    /// How many nodes have a stream open.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.answers.nodes().count()
+    }
+
+    /// Resources offered, by type URL.
+    pub fn counts(&self) -> impl Iterator<Item = (&Arc<str>, usize)> {
+        self.offers.iter().map(|(type_url, names)| (type_url, names.len()))
+    }
+}
+
+/// The resources that one node may see. Nothing is copied: a view is a pair of references.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeView<'a> {
+    intents: &'a Intents,
+    labels: &'a BTreeMap<String, String>,
+}
+
+impl<'a> NodeView<'a> {
+    fn winner(&self, type_url: &str, name: &str) -> Option<&'a Offer> {
+        self.intents.offers(type_url, name).iter().find(|offer| offer.audience.includes(self.labels))
+    }
+
+    /// Everything, in order of type and name.
+    pub fn iter(&self) -> impl Iterator<Item = &'a Resource> {
+        self.owned().map(|(_, resource)| resource)
+    }
+
+    /// Everything with its owner, in order of type and name.
+    pub fn owned(&self) -> impl Iterator<Item = (&'a ObjectKey, &'a Resource)> {
+        let labels = self.labels;
+        let offers = self.intents.offers.values().flat_map(BTreeMap::values);
+        let seen = offers.filter_map(|offers| offers.iter().find(|offer| offer.audience.includes(labels)));
+        seen.map(|offer| (&offer.rank.1, &offer.intent.resource))
+    }
+}
+
+impl View for NodeView<'_> {
+    fn get(&self, type_url: &str, name: &str) -> Option<Resource> {
+        self.winner(type_url, name).map(|offer| offer.intent.resource.clone())
+    }
+
+    fn names(&self, type_url: &str) -> Vec<Arc<str>> {
+        let names = self.intents.offers.get(type_url).into_iter().flatten();
+        let seen = names.filter(|(_, offers)| offers.iter().any(|offer| offer.audience.includes(self.labels)));
+        seen.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn follow(&self, type_url: &str, name: &str) -> Option<Key> {
+        let endpoints = self.winner(type_url, name)?.intent.endpoints.clone()?;
+        Some((axoneme_xds::type_urls::ENDPOINTS.into(), endpoints))
+    }
+}
+
+/// The owner of the endpoints of a Service.
+#[must_use]
+pub(crate) fn service_owner(service: &Name) -> ObjectKey {
+    ObjectKey { kind: crate::source::Kind::Service, name: service.clone() }
+}
+
+#[cfg(test)]
+mod tests;

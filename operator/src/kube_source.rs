@@ -1,0 +1,159 @@
+//! The Kubernetes API server as a source: one watch per kind, each failing and recovering for itself. Of Secrets, one watch
+//! per Secret that is named ([`secrets`]).
+//!
+//! Nothing is stored here. Objects are reduced as they are decoded, so that what is not needed (managed fields, status of
+//! nodes, images) is gone before the next one comes.
+
+use std::{fmt::Debug, pin::pin};
+
+use axoneme_api::cec::{CiliumClusterwideEnvoyConfig, CiliumEnvoyConfig};
+use futures::StreamExt as _;
+use k8s_openapi::api::{
+    core::v1::{Node, Service},
+    discovery::v1::EndpointSlice,
+    networking::v1::{Ingress, IngressClass},
+};
+use kube::{
+    Api, Client, Resource,
+    core::{DeserializeGuard, PartialObjectMeta},
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Config, watcher},
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use self::relay::Relay;
+use crate::{
+    metrics::http::Readiness,
+    source::{Kind, Object, ObjectKey, SourceEvent},
+    supervise::Supervisor,
+};
+
+mod relay;
+pub mod secrets;
+
+/// Seconds until a watch is opened anew. Load balancers in front of API servers forget idle connections after 240 s and
+/// say nothing.
+const WATCH_SECONDS: u32 = 200;
+
+/// Starts a watch for every kind. Readiness waits for the first list of each. `named` tells which Secrets to watch.
+pub fn spawn(
+    client: &Client,
+    events: &mpsc::Sender<SourceEvent>,
+    named: mpsc::UnboundedReceiver<secrets::Named>,
+    readiness: &Readiness,
+    tasks: &mut Supervisor,
+) {
+    let all = Config::default().timeout(WATCH_SECONDS);
+    let mut watches = Watches { client, events, readiness, tasks };
+    watches.spawn(Kind::IngressClass, all.clone(), |it: &IngressClass| Object::IngressClass(it.into()));
+    watches.spawn(Kind::Ingress, all.clone(), |it: &Ingress| Object::Ingress(it.into()));
+    watches.spawn(Kind::CiliumEnvoyConfig, all.clone(), |it: &CiliumEnvoyConfig| Object::EnvoyConfig(it.into()));
+    watches.spawn(Kind::CiliumClusterwideEnvoyConfig, all.clone(), |it: &CiliumClusterwideEnvoyConfig| {
+        Object::EnvoyConfig(it.into())
+    });
+    watches.spawn(Kind::Service, all.clone(), |it: &Service| Object::Service(it.into()));
+    // A slice that belongs to no Service is nobody's backend.
+    let slices = all.clone().labels("kubernetes.io/service-name");
+    watches.spawn(Kind::EndpointSlice, slices, |it: &EndpointSlice| Object::EndpointSlice(it.into()));
+    // Of a node only its labels matter; the rest of the object is large and changes every few minutes.
+    watches.spawn(Kind::Node, all, |it: &PartialObjectMeta<Node>| {
+        Object::Node((&Node { metadata: it.metadata.clone(), ..Node::default() }).into())
+    });
+    let gate = readiness.gate(Kind::Secret.as_str());
+    let (client, events, shutdown) = (client.clone(), events.clone(), tasks.shutdown());
+    tasks.spawn(Kind::Secret.as_str(), async move {
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            ended = secrets::run(client, named, events, gate) => Err(ended),
+        }
+    });
+}
+
+struct Watches<'a> {
+    client: &'a Client,
+    events: &'a mpsc::Sender<SourceEvent>,
+    readiness: &'a Readiness,
+    tasks: &'a mut Supervisor,
+}
+
+impl Watches<'_> {
+    fn spawn<K>(&mut self, kind: Kind, config: Config, reduce: fn(&K) -> Object)
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+        DeserializeGuard<K>: Resource<DynamicType = ()>,
+    {
+        let api = Api::<DeserializeGuard<K>>::all(self.client.clone());
+        let relay = Relay::new(kind, self.readiness.gate(kind.as_str()));
+        let (events, shutdown) = (self.events.clone(), self.tasks.shutdown());
+        self.tasks.spawn(kind.as_str(), async move {
+            tokio::select! {
+                () = shutdown.cancelled() => Ok(()),
+                ended = watch(api, config, reduce, relay, events) => Err(ended),
+            }
+        });
+    }
+}
+
+/// A watch ended, though watches start anew for ever.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchEnded {
+    /// The watch itself.
+    #[error("the watch ended")]
+    Watch,
+    /// The engine's end of the channel.
+    #[error("the engine is gone")]
+    Engine,
+}
+
+async fn watch<K>(
+    api: Api<DeserializeGuard<K>>,
+    config: Config,
+    reduce: fn(&K) -> Object,
+    mut relay: Relay,
+    events: mpsc::Sender<SourceEvent>,
+) -> WatchEnded
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let mut changes = pin!(watcher(api, config).default_backoff());
+    while let Some(change) = changes.next().await {
+        let told = match change {
+            Ok(change) => relay.on_event(decode(change, relay.kind(), reduce)),
+            Err(error) => relay.on_error(&error),
+        };
+        if let Some(event) = told
+            && events.send(event).await.is_err()
+        {
+            return WatchEnded::Engine;
+        }
+    }
+    WatchEnded::Watch
+}
+
+/// An object in its reduced form, or which one could not be decoded and why.
+pub(crate) type Decoded = Result<Object, (ObjectKey, String)>;
+
+fn decode<K: Resource>(
+    event: watcher::Event<DeserializeGuard<K>>,
+    kind: Kind,
+    reduce: fn(&K) -> Object,
+) -> watcher::Event<Decoded> {
+    let decode = |guard: DeserializeGuard<K>| match guard.0 {
+        Ok(object) => Ok(reduce(&object)),
+        Err(invalid) => {
+            let namespace = invalid.metadata.namespace.unwrap_or_default();
+            let key = ObjectKey::new(kind, &namespace, &invalid.metadata.name.unwrap_or_default());
+            Err((key, invalid.error))
+        }
+    };
+    match event {
+        watcher::Event::Apply(object) => watcher::Event::Apply(decode(object)),
+        watcher::Event::Delete(object) => watcher::Event::Delete(decode(object)),
+        watcher::Event::InitApply(object) => watcher::Event::InitApply(decode(object)),
+        watcher::Event::Init => watcher::Event::Init,
+        watcher::Event::InitDone => watcher::Event::InitDone,
+    }
+}

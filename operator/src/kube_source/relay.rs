@@ -1,0 +1,202 @@
+//! What a watch's events mean for the engine. No I/O: events in, at most one source event out.
+
+use kube::runtime::watcher::{self, Event};
+
+use super::Decoded;
+use crate::{
+    metrics,
+    metrics::http::Gate,
+    source::{Kind, Object, SourceEvent},
+};
+
+/// One kind's watch between the API server and the engine.
+#[derive(Debug)]
+pub(super) struct Relay {
+    kind: Kind,
+    /// Objects of a list that is not complete yet.
+    listed: Vec<Object>,
+    gate: Option<Gate>,
+    absent: bool,
+}
+
+impl Relay {
+    pub(super) fn new(kind: Kind, gate: Gate) -> Self {
+        Self { kind, listed: Vec::new(), gate: Some(gate), absent: false }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(super) fn on_event(&mut self, event: Event<Decoded>) -> Option<SourceEvent> {
+        match event {
+            // Comes before every attempt to list, so it says nothing about the kind being served.
+            Event::Init => {
+                self.listed.clear();
+                None
+            }
+            Event::InitApply(object) => {
+                let object = self.decoded(object)?;
+                self.listed.push(object);
+                None
+            }
+            Event::InitDone => {
+                self.served();
+                Some(self.reset())
+            }
+            // An update that cannot be understood changes nothing: the last good version stays in force.
+            Event::Apply(object) => self.decoded(object).map(SourceEvent::Apply),
+            Event::Delete(object) => {
+                let key = object.map_or_else(|(key, _)| key, |object| object.key());
+                Some(SourceEvent::Delete(key))
+            }
+        }
+    }
+
+    pub(super) fn on_error(&mut self, error: &watcher::Error) -> Option<SourceEvent> {
+        if is_absent(error) {
+            return self.not_served();
+        }
+        if is_expired(error) {
+            tracing::debug!(kind = %self.kind, "the API server forgot where this watch was; listing anew");
+            return None;
+        }
+        ::metrics::counter!(metrics::WATCH_FAILURES, "kind" => self.kind.as_str()).increment(1);
+        tracing::warn!(kind = %self.kind, %error, "watch failed; what is known stays in force");
+        None
+    }
+
+    /// A kind that nobody has installed has no objects, and the other kinds do not wait for it. But what was listed once
+    /// stays in force: an API server that starts may not know its custom resources for a moment.
+    fn not_served(&mut self) -> Option<SourceEvent> {
+        if std::mem::replace(&mut self.absent, true) {
+            return None;
+        }
+        tracing::warn!(
+            kind = %self.kind,
+            api_version = self.kind.api_version(),
+            "the API server does not know this kind; install its CustomResourceDefinition, it is looked for twice a minute"
+        );
+        self.listed.clear();
+        self.gate.is_some().then(|| self.reset())
+    }
+
+    fn served(&mut self) {
+        if std::mem::take(&mut self.absent) {
+            tracing::info!(kind = %self.kind, "the API server knows this kind now");
+        }
+    }
+
+    fn reset(&mut self) -> SourceEvent {
+        if let Some(gate) = self.gate.take() {
+            gate.open();
+        }
+        SourceEvent::Reset { kind: self.kind, objects: std::mem::take(&mut self.listed) }
+    }
+
+    fn decoded(&self, object: Decoded) -> Option<Object> {
+        match object {
+            Ok(object) => Some(object),
+            Err((object, error)) => {
+                ::metrics::counter!(metrics::UNDECODABLE, "kind" => self.kind.as_str()).increment(1);
+                tracing::warn!(%object, error, "object cannot be decoded and is skipped");
+                None
+            }
+        }
+    }
+}
+
+fn is_absent(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 404,
+        _ => false,
+    }
+}
+
+/// Happens in every cluster: history is kept for some minutes only.
+fn is_expired(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchError(status) if status.code == 410)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+    use crate::{
+        metrics::http::Readiness,
+        source::{Meta, Node, ObjectKey},
+    };
+
+    fn node(name: &str) -> Decoded {
+        Ok(Object::Node(Node { meta: Meta::named("", name), labels: Default::default() }))
+    }
+
+    fn broken(name: &str) -> Decoded {
+        Err((ObjectKey::new(Kind::Node, "", name), "invalid type".to_owned()))
+    }
+
+    fn names(event: Option<SourceEvent>) -> Vec<String> {
+        match event {
+            Some(SourceEvent::Reset { objects, .. }) => {
+                objects.iter().map(|object| object.key().name.to_string()).collect()
+            }
+            other => panic!("not a reset: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_list_is_told_whole_and_once() {
+        let readiness = Readiness::default();
+        let mut relay = Relay::new(Kind::Node, readiness.gate("Node"));
+        for event in [Event::Init, Event::InitApply(node("a")), Event::Init, Event::InitApply(node("b"))] {
+            assert_eq!(relay.on_event(event), None);
+        }
+        assert_eq!(relay.on_event(Event::InitApply(broken("c"))), None);
+        assert_eq!(readiness.missing(), ["Node"]);
+        assert_eq!(names(relay.on_event(Event::InitDone)), ["b"]);
+        assert!(readiness.missing().is_empty());
+    }
+
+    #[test]
+    fn an_update_that_cannot_be_decoded_changes_nothing_but_its_deletion_counts() {
+        let mut relay = Relay::new(Kind::Node, Readiness::default().gate("Node"));
+        assert_eq!(relay.on_event(Event::Apply(broken("a"))), None);
+        let key = ObjectKey::new(Kind::Node, "", "a");
+        assert_eq!(relay.on_event(Event::Delete(broken("a"))), Some(SourceEvent::Delete(key)));
+    }
+
+    #[test]
+    fn a_kind_that_is_not_installed_has_no_objects_and_blocks_nobody() {
+        let readiness = Readiness::default();
+        let mut relay = Relay::new(Kind::CiliumEnvoyConfig, readiness.gate("CiliumEnvoyConfig"));
+        // As the API server answers for a group that it does not know: plain text, no reason.
+        let missing = Status::failure("404 page not found", "Failed to parse error data").with_code(404);
+        let error = watcher::Error::InitialListFailed(kube::Error::Api(Box::new(missing)));
+        assert!(names(relay.on_error(&error)).is_empty());
+        assert!(readiness.missing().is_empty());
+        assert_eq!(relay.on_error(&error), None);
+        assert_eq!(relay.on_event(Event::Init), None);
+        assert_eq!(relay.on_error(&error), None);
+        assert!(names(relay.on_event(Event::InitDone)).is_empty());
+        assert!(!relay.absent);
+        assert_eq!(relay.on_error(&error), None, "what was listed stays in force");
+    }
+
+    #[test]
+    fn a_forgotten_place_is_no_failure_and_loses_nothing() {
+        let mut relay = Relay::new(Kind::Service, Readiness::default().gate("Service"));
+        let expired = Status::failure("too old resource version", "Expired").with_code(410);
+        assert!(is_expired(&watcher::Error::WatchError(Box::new(expired.clone()))));
+        assert_eq!(relay.on_error(&watcher::Error::WatchError(Box::new(expired))), None);
+    }
+
+    #[test]
+    fn other_failures_leave_what_is_known_in_force() {
+        let readiness = Readiness::default();
+        let mut relay = Relay::new(Kind::Service, readiness.gate("Service"));
+        assert_eq!(relay.on_error(&watcher::Error::NoResourceVersion), None);
+        assert_eq!(readiness.missing(), ["Service"]);
+    }
+}

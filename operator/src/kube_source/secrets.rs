@@ -1,0 +1,124 @@
+//! Secrets of the API server: each is watched by its name while an object names it, and others are never read.
+//!
+//! Costs one watch per Secret that is named. The pure part is `Gathering`: what the engine is told, and when.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    pin::pin,
+};
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1 as k8s;
+use kube::{
+    Api, Client,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{Config, Event, watcher},
+    },
+};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use self::gathering::Gathering;
+use super::{WATCH_SECONDS, WatchEnded};
+use crate::{
+    metrics,
+    metrics::http::Gate,
+    source::{Kind, Name, Secret, SourceEvent},
+};
+
+mod gathering;
+
+/// What the engine says of the Secrets that objects name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Somebody names this one.
+    Wanted(Name),
+    /// Nobody names it any more.
+    Unwanted(Name),
+    /// Every object that could name one is known: what is wanted now is the first list.
+    All,
+}
+
+/// How a Secret stands, `None` when there is none of that name.
+type Seen = (Name, Option<Secret>);
+
+/// Watches what is named. `gate` opens with the first list.
+pub(super) async fn run(
+    client: Client,
+    mut named: mpsc::UnboundedReceiver<Named>,
+    events: mpsc::Sender<SourceEvent>,
+    gate: Gate,
+) -> WatchEnded {
+    let mut gathering = Gathering::default();
+    let mut gate = Some(gate);
+    let mut watches = JoinSet::new();
+    let mut handles = BTreeMap::new();
+    let (seen, mut news) = mpsc::channel(1);
+    loop {
+        let event = tokio::select! {
+            told = named.recv() => match told {
+                Some(Named::Wanted(name)) => {
+                    if let Entry::Vacant(free) = handles.entry(name.clone()) {
+                        free.insert(watches.spawn(watch(client.clone(), name.clone(), seen.clone())));
+                    }
+                    gathering.want(name);
+                    None
+                }
+                Some(Named::Unwanted(name)) => {
+                    if let Some(watch) = handles.remove(&name) {
+                        watch.abort();
+                    }
+                    gathering.drop(&name)
+                }
+                Some(Named::All) => gathering.all_named(),
+                None => return WatchEnded::Engine,
+            },
+            Some((name, secret)) = news.recv() => gathering.see(&name, secret),
+            // Those that were aborted; a watch does not end by itself.
+            Some(ended) = watches.join_next() => match ended {
+                Err(error) if error.is_cancelled() => None,
+                _ => return WatchEnded::Watch,
+            },
+        };
+        let Some(event) = event else { continue };
+        if let SourceEvent::Reset { .. } = event
+            && let Some(gate) = gate.take()
+        {
+            gate.open();
+        }
+        if events.send(event).await.is_err() {
+            return WatchEnded::Engine;
+        }
+    }
+}
+
+/// Tells how one Secret stands, first of all and after every change.
+async fn watch(client: Client, name: Name, seen: mpsc::Sender<Seen>) {
+    let api = Api::<k8s::Secret>::namespaced(client, &name.namespace);
+    let only = Config::default().timeout(WATCH_SECONDS).fields(&format!("metadata.name={}", name.name));
+    let mut changes = pin!(watcher(api, only).default_backoff());
+    let mut listed = None;
+    while let Some(change) = changes.next().await {
+        let stands = match change {
+            Ok(Event::Init) => {
+                listed = None;
+                continue;
+            }
+            Ok(Event::InitApply(secret)) => {
+                listed = Some(Secret::from(&secret));
+                continue;
+            }
+            Ok(Event::InitDone) => listed.take(),
+            Ok(Event::Apply(secret)) => Some(Secret::from(&secret)),
+            Ok(Event::Delete(_)) => None,
+            Err(error) => {
+                ::metrics::counter!(metrics::WATCH_FAILURES, "kind" => Kind::Secret.as_str()).increment(1);
+                tracing::warn!(kind = %Kind::Secret, %name, %error, "watch failed; what is known stays in force");
+                continue;
+            }
+        };
+        if seen.send((name.clone(), stands)).await.is_err() {
+            return;
+        }
+    }
+}

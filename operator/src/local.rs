@@ -1,0 +1,158 @@
+//! What Kubernetes and its load balancer do for a mesh without Kubernetes: give addresses to Services, keep what the
+//! engine writes. Pure: an address follows from the Service's name, so it is the same after a restart.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axoneme_api::names;
+
+use crate::engine::{Changes, DummySlice, Engine, IngressService, Write};
+use crate::source::{
+    Endpoint, EndpointSlice, IngressClass, Kind, LoadBalancerAddress, Meta, Name, Object, ObjectKey, Service,
+    ServiceType, SlicePort, SourceEvent,
+};
+
+mod pool;
+
+pub use pool::{Exhausted, Network, Pools};
+
+use pool::Allocator;
+
+/// IngressClasses that are there without being written: those of the chart.
+const BUILT_IN_CLASSES: [(&str, &str); 2] =
+    [("axoneme", names::INGRESS_CONTROLLERS[0]), ("cilium", names::INGRESS_CONTROLLERS[1])];
+
+/// The stand-in for a cluster. See the module's text.
+#[derive(Debug)]
+pub struct Local {
+    allocator: Allocator,
+    /// Services that the engine wrote.
+    written: BTreeMap<Name, Service>,
+}
+
+impl Local {
+    /// A cluster that gives addresses out of these pools.
+    #[must_use]
+    pub fn new(pools: Pools) -> Self {
+        Self { allocator: Allocator::new(pools), written: BTreeMap::new() }
+    }
+
+    /// Hands an event of the source to the engine, and everything that the engine writes back to it, until it is content.
+    ///
+    /// A pool that is exhausted leaves a Service without an address and is told in the log.
+    pub fn drive(&mut self, engine: &mut Engine, event: SourceEvent) -> Changes {
+        let mut all = engine.apply(self.complete(event));
+        let mut writes = std::mem::take(&mut all.writes);
+        while let Some(write) = writes.pop() {
+            if let Some(event) = self.write(&write) {
+                let mut changes = engine.apply(event);
+                writes.append(&mut changes.writes);
+                all.merge(changes);
+            }
+        }
+        all
+    }
+
+    /// Adds to an event of the source what a cluster would have added.
+    pub fn complete(&mut self, event: SourceEvent) -> SourceEvent {
+        match event {
+            SourceEvent::Apply(Object::Service(service)) => {
+                SourceEvent::Apply(Object::Service(self.addressed(service)))
+            }
+            SourceEvent::Delete(key) if key.kind == Kind::Service => {
+                self.allocator.release(&key.name);
+                SourceEvent::Delete(key)
+            }
+            SourceEvent::Delete(key) if key.kind == Kind::IngressClass => match built_in_class(&key.name.name) {
+                Some(class) => SourceEvent::Apply(Object::IngressClass(class)),
+                None => SourceEvent::Delete(key),
+            },
+            SourceEvent::Reset { kind, objects } => SourceEvent::Reset { kind, objects: self.reset(kind, objects) },
+            other => other,
+        }
+    }
+
+    fn reset(&mut self, kind: Kind, mut objects: Vec<Object>) -> Vec<Object> {
+        let named: BTreeSet<ObjectKey> = objects.iter().map(Object::key).collect();
+        match kind {
+            Kind::IngressClass => {
+                let classes = BUILT_IN_CLASSES.iter().filter_map(|(name, _)| built_in_class(name));
+                objects.extend(classes.map(Object::IngressClass).filter(|class| !named.contains(&class.key())));
+            }
+            Kind::Service => {
+                // What is written out comes first, so that no Service is given an address that another one asks for.
+                objects.iter().for_each(|object| self.allocator.reserve(object));
+                let complete = |object| match object {
+                    Object::Service(service) => Object::Service(self.addressed(service)),
+                    other => other,
+                };
+                objects = objects.into_iter().map(complete).collect();
+                objects.extend(self.written.values().cloned().map(Object::Service));
+            }
+            _ => {}
+        }
+        objects
+    }
+
+    /// Does what a cluster would do with a write. Statuses have no reader here.
+    pub fn write(&mut self, write: &Write) -> Option<SourceEvent> {
+        match write {
+            Write::Service(wanted) => {
+                let service = self.addressed(service(wanted));
+                self.written.insert(wanted.name.clone(), service.clone());
+                Some(SourceEvent::Apply(Object::Service(service)))
+            }
+            Write::EndpointSlice(wanted) => Some(SourceEvent::Apply(Object::EndpointSlice(slice(wanted)))),
+            Write::DeleteService(name) => {
+                self.written.remove(name);
+                self.allocator.release(name);
+                Some(SourceEvent::Delete(ObjectKey { kind: Kind::Service, name: name.clone() }))
+            }
+            Write::DeleteEndpointSlice(name) => {
+                Some(SourceEvent::Delete(ObjectKey { kind: Kind::EndpointSlice, name: name.clone() }))
+            }
+            Write::IngressStatus { .. } | Write::ConfigStatus { .. } => None,
+        }
+    }
+
+    /// Gives a Service the addresses and node ports that it has none of.
+    fn addressed(&mut self, mut service: Service) -> Service {
+        if let Err(Exhausted { pool }) = self.allocator.complete(&mut service) {
+            tracing::warn!(service = %service.meta.name, pool, "no address is left in the pool");
+        }
+        service
+    }
+}
+
+fn built_in_class(name: &str) -> Option<IngressClass> {
+    let (name, controller) = BUILT_IN_CLASSES.iter().find(|(class, _)| *class == name)?;
+    Some(IngressClass { meta: Meta::named("", name), controller: (*controller).to_owned(), is_default: false })
+}
+
+fn service(wanted: &IngressService) -> Service {
+    Service {
+        meta: Meta::named(&wanted.name.namespace, &wanted.name.name),
+        type_: ServiceType::LoadBalancer,
+        cluster_ips: Vec::new(),
+        headless: false,
+        external_ips: Vec::new(),
+        load_balancer: Vec::<LoadBalancerAddress>::new(),
+        ports: IngressService::ports().collect(),
+        has_selector: false,
+        is_ingress: true,
+    }
+}
+
+fn slice(wanted: &DummySlice) -> EndpointSlice {
+    let (address, port) = names::DUMMY_ENDPOINT;
+    let ports = IngressService::ports().map(|it| SlicePort { name: it.name, port, protocol: it.protocol });
+    EndpointSlice {
+        meta: Meta::named(&wanted.name.namespace, &wanted.name.name),
+        service: wanted.name.name.to_string(),
+        endpoints: vec![Endpoint { addresses: address.parse().into_iter().collect(), ready: true, draining: false }],
+        ports: ports.collect(),
+        is_ingress: true,
+    }
+}
+
+#[cfg(test)]
+mod tests;

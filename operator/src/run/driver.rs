@@ -1,0 +1,303 @@
+//! The one task that moves the engine: source events and nodes' answers in, intents and writes out.
+//!
+//! It sleeps unless something happened. All replicas run it; only the one that leads passes writes on.
+
+use std::time::{Duration, Instant};
+
+use axoneme_xds::{Outcome, grpc, grpc::Hub};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use self::streams::{Streams, Told};
+use crate::{
+    Changes, Engine, Kind, ObjectKey, Problem, ProblemChange, Severity, SourceEvent, Write, metrics, timer::at,
+};
+
+mod streams;
+
+/// Answers of many nodes make one status: how long to wait for more of them.
+const STATUS_PAUSE: Duration = Duration::from_millis(200);
+/// Answers that are taken in one go.
+const ANSWERS: usize = 256;
+
+/// The world around the engine: a cluster, or a machine of its own.
+pub trait World: Send + 'static {
+    /// Hands an event to the engine. What the world knows of the result at once, it hands over too.
+    fn apply(&mut self, engine: &mut Engine, event: SourceEvent) -> Changes {
+        engine.apply(event)
+    }
+
+    /// How long nodes may take to come to a replica that has just begun to lead. Statuses wait for them, so that a change of
+    /// the leader shows in none.
+    fn gathering(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// These have to be written. Called only while this replica leads.
+    fn write(&mut self, writes: Vec<Write>);
+
+    /// Another replica writes from now on.
+    fn step_down(&mut self);
+
+    /// The problems of an object changed. Called only while this replica leads.
+    fn problems(&mut self, engine: &Engine, object: &ObjectKey, change: &ProblemChange);
+
+    /// What a person may look at changed.
+    fn changed(&mut self);
+}
+
+/// What the driver listens to.
+#[derive(Debug)]
+pub struct Inputs {
+    /// From the sources.
+    pub events: mpsc::Receiver<SourceEvent>,
+    /// From the nodes' streams.
+    pub streams: mpsc::UnboundedReceiver<grpc::Event>,
+    /// Whether this replica writes.
+    pub leading: watch::Receiver<bool>,
+}
+
+/// An input's other end is gone.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} ended")]
+pub struct InputEnded(&'static str);
+
+/// Waits until a flag is set, such as that every kind has been listed. False when `shutdown` came first.
+pub async fn until_true(mut flag: watch::Receiver<bool>, shutdown: &CancellationToken) -> bool {
+    tokio::select! {
+        () = shutdown.cancelled() => false,
+        changed = flag.wait_for(|flag| *flag) => changed.is_ok(),
+    }
+}
+
+/// Drives the engine in `hub` until `shutdown`. `synced` turns true when every kind has been listed once.
+///
+/// # Errors
+/// [`InputEnded`] when nothing can come any more.
+pub async fn run(
+    hub: Hub<Engine>,
+    inputs: Inputs,
+    world: impl World,
+    synced: watch::Sender<bool>,
+    shutdown: CancellationToken,
+) -> Result<(), InputEnded> {
+    let driver =
+        Driver { hub, world, synced, leads: false, streams: Streams::default(), status_due: None, quiet_until: None };
+    tokio::select! {
+        // Inputs end while the process does; that is no failure then.
+        biased;
+        () = shutdown.cancelled() => Ok(()),
+        ended = driver.listen(inputs) => Err(ended),
+    }
+}
+
+struct Driver<W> {
+    hub: Hub<Engine>,
+    world: W,
+    synced: watch::Sender<bool>,
+    leads: bool,
+    streams: Streams,
+    /// When statuses are looked at again.
+    status_due: Option<Instant>,
+    /// Until when nodes are waited for.
+    quiet_until: Option<Instant>,
+}
+
+impl<W: World> Driver<W> {
+    async fn listen(mut self, inputs: Inputs) -> InputEnded {
+        let Inputs { mut events, mut streams, mut leading } = inputs;
+        let mut answers = Vec::with_capacity(ANSWERS);
+        let leads = *leading.borrow_and_update();
+        self.lead(leads);
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.event(event),
+                    None => return InputEnded("the sources"),
+                },
+                taken = streams.recv_many(&mut answers, ANSWERS) => match taken {
+                    0 => return InputEnded("the intents server"),
+                    _ => self.answers(&mut answers),
+                },
+                changed = leading.changed() => match changed {
+                    Ok(()) => {
+                        let leads = *leading.borrow_and_update();
+                        self.lead(leads);
+                    }
+                    Err(_) => return InputEnded("the lease"),
+                },
+                () = at(self.status_due) => self.statuses(),
+            }
+        }
+    }
+
+    fn event(&mut self, event: SourceEvent) {
+        let (kind, what) = describe(&event);
+        let started = Instant::now();
+        let synced = self.is_synced();
+        let (hub, world) = (&self.hub, &mut self.world);
+        let mut changes = Changes::default();
+        hub.update(|engine| {
+            changes = world.apply(engine, event);
+            std::mem::take(&mut changes.intents)
+        });
+        ::metrics::histogram!(metrics::PUSH_SECONDS).record(started.elapsed());
+        ::metrics::counter!(metrics::EVENTS, "kind" => kind.as_str(), "event" => what).increment(1);
+        // What is merely not listed yet is nobody's problem.
+        if synced {
+            hub.read(|engine| {
+                for (object, change) in &changes.problems {
+                    log(object, change);
+                    if self.leads {
+                        world.problems(engine, object, change);
+                    }
+                }
+            });
+        } else if hub.read(|engine| engine.is_synced(&Kind::ALL)) {
+            self.first_look();
+        }
+        self.write(changes.writes);
+        self.settled();
+    }
+
+    fn is_synced(&self) -> bool {
+        *self.synced.borrow()
+    }
+
+    fn first_look(&mut self) {
+        tracing::info!("every kind has been listed");
+        self.synced.send_replace(true);
+        self.wait_for_nodes();
+        self.hub.read(|engine| standing(engine).for_each(|(object, change)| log(object, &change)));
+        self.tell_standing_problems();
+    }
+
+    fn wait_for_nodes(&mut self) {
+        self.quiet_until = Some(Instant::now() + self.world.gathering());
+        self.status_due = None;
+    }
+
+    /// Nobody may have told them before us.
+    fn tell_standing_problems(&mut self) {
+        if self.leads && self.is_synced() {
+            let world = &mut self.world;
+            self.hub.read(|engine| {
+                standing(engine).for_each(|(object, change)| world.problems(engine, object, &change));
+            });
+        }
+    }
+
+    /// Takes in what streams told. Leaves `told` empty.
+    fn answers(&mut self, told: &mut Vec<grpc::Event>) {
+        let told: Vec<_> = told.drain(..).filter_map(|event| self.streams.take(event)).collect();
+        self.hub.update(|engine| {
+            for told in &told {
+                match told {
+                    Told::Connected(node) => engine.node_connected(node),
+                    Told::Gone(node) => engine.node_gone(node),
+                    Told::Answer(node, outcome) => {
+                        let owners = engine.node_answered(node, outcome);
+                        note(node, outcome, &owners);
+                    }
+                }
+            }
+            // Answers change what is reported, not what nodes are told.
+            Default::default()
+        });
+        self.settled();
+    }
+
+    fn lead(&mut self, leads: bool) {
+        if std::mem::replace(&mut self.leads, leads) == leads {
+            return;
+        }
+        if leads {
+            let outstanding = self.hub.read(Engine::outstanding_writes);
+            tracing::info!(writes = outstanding.len(), "this replica writes from now on");
+            self.write(outstanding);
+            self.tell_standing_problems();
+            self.hub.update(|engine| {
+                engine.unsettle();
+                Default::default()
+            });
+            self.wait_for_nodes();
+        } else {
+            self.world.step_down();
+        }
+        self.settled();
+    }
+
+    fn statuses(&mut self) {
+        self.status_due = None;
+        let mut writes = Vec::new();
+        self.hub.update(|engine| {
+            writes = engine.take_status_writes();
+            // A status is for people: no node is told anything.
+            Default::default()
+        });
+        self.write(writes);
+    }
+
+    fn write(&mut self, writes: Vec<Write>) {
+        if self.leads && !writes.is_empty() {
+            self.world.write(writes);
+        }
+    }
+
+    /// A follower's statuses stay unsettled: they are outstanding when it leads.
+    fn settled(&mut self) {
+        self.world.changed();
+        let wanted = self.leads && self.is_synced() && self.status_due.is_none();
+        if wanted && self.hub.read(Engine::has_unsettled_status) {
+            self.status_due = self.quiet_until.max(Some(Instant::now() + STATUS_PAUSE));
+        }
+    }
+}
+
+/// All problems, as if they were new.
+fn standing(engine: &Engine) -> impl Iterator<Item = (&ObjectKey, ProblemChange)> {
+    let news = |problems: &Vec<Problem>| ProblemChange { added: problems.clone(), cleared: Vec::new() };
+    engine.problems().iter().map(move |(object, problems)| (object, news(problems)))
+}
+
+fn describe(event: &SourceEvent) -> (Kind, &'static str) {
+    match event {
+        SourceEvent::Apply(object) => (object.key().kind, "apply"),
+        SourceEvent::Delete(key) => (key.kind, "delete"),
+        SourceEvent::Reset { kind, .. } => (*kind, "reset"),
+    }
+}
+
+fn log(object: &ObjectKey, change: &ProblemChange) {
+    for problem in &change.added {
+        let (reason, field) = (problem.reason.as_str(), &problem.field);
+        match problem.severity {
+            Severity::Error => tracing::warn!(%object, reason, field, message = problem.message, "problem"),
+            Severity::Warning => tracing::info!(%object, reason, field, message = problem.message, "warning"),
+        }
+    }
+    for problem in &change.cleared {
+        tracing::info!(%object, reason = problem.reason.as_str(), field = problem.field, "problem solved");
+    }
+}
+
+fn note(node: &str, outcome: &Outcome, owners: &[ObjectKey]) {
+    match outcome {
+        Outcome::Acked { type_url, name, version } => {
+            ::metrics::counter!(metrics::ACKS, "type" => short(type_url)).increment(1);
+            tracing::debug!(node, type_url = %type_url, name = %name, ?version, "programmed");
+        }
+        Outcome::Nacked { type_url, name, message, .. } => {
+            ::metrics::counter!(metrics::NACKS, "type" => short(type_url)).increment(1);
+            tracing::warn!(node, type_url = %type_url, name = %name, ?owners, message, "the node rejected a resource");
+        }
+    }
+}
+
+/// The last part of a type URL: `Listener`.
+fn short(type_url: &str) -> String {
+    type_url.rsplit('.').next().unwrap_or(type_url).to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! What reaches the world: nothing before every kind is listed, writes only while this replica leads, one status for many
+//! answers.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::{
+    Name, Object, Target,
+    source::{EnvoyConfig, Ingress, IngressClass, Meta},
+};
+
+/// What the world was told, and how long its nodes take.
+#[derive(Clone, Debug, Default)]
+struct Seen(Arc<Mutex<Notes>>, Duration);
+
+#[derive(Debug, Default)]
+struct Notes {
+    writes: Vec<Target>,
+    problems: Vec<ObjectKey>,
+    steps_down: usize,
+}
+
+impl World for Seen {
+    fn gathering(&self) -> Duration {
+        self.1
+    }
+
+    fn write(&mut self, writes: Vec<Write>) {
+        self.0.lock().writes.extend(writes.iter().map(Write::target));
+    }
+
+    fn step_down(&mut self) {
+        self.0.lock().steps_down += 1;
+    }
+
+    fn problems(&mut self, _: &Engine, object: &ObjectKey, _: &ProblemChange) {
+        self.0.lock().problems.push(object.clone());
+    }
+
+    fn changed(&mut self) {}
+}
+
+struct Bench {
+    seen: Seen,
+    events: mpsc::Sender<SourceEvent>,
+    streams: mpsc::UnboundedSender<grpc::Event>,
+    leading: watch::Sender<bool>,
+    synced: watch::Receiver<bool>,
+    _driver: JoinHandle<Result<(), InputEnded>>,
+}
+
+impl Bench {
+    fn start(leads: bool) -> Self {
+        Self::with(leads, Seen::default())
+    }
+
+    fn with(leads: bool, seen: Seen) -> Self {
+        let (events, told) = mpsc::channel(16);
+        let (streams, answers) = mpsc::unbounded_channel();
+        let (leading, leads) = watch::channel(leads);
+        let (sync, synced) = watch::channel(false);
+        let inputs = Inputs { events: told, streams: answers, leading: leads };
+        let driver = run(Hub::new(Engine::new()), inputs, seen.clone(), sync, CancellationToken::new());
+        Self { seen, events, streams, leading, synced, _driver: tokio::spawn(driver) }
+    }
+
+    /// Lists every kind; an Ingress without its Service is there when asked for, and one Envoy config that takes nothing.
+    async fn list(&self, kinds: &[Kind]) {
+        for kind in kinds {
+            let objects = match kind {
+                Kind::IngressClass => vec![Object::IngressClass(class())],
+                Kind::Ingress => vec![Object::Ingress(ingress())],
+                Kind::CiliumEnvoyConfig => vec![Object::EnvoyConfig(config())],
+                _ => Vec::new(),
+            };
+            self.events.send(SourceEvent::Reset { kind: *kind, objects }).await.unwrap();
+        }
+    }
+
+    async fn wait(&self, enough: impl Fn(&Notes) -> bool) {
+        let wait = async {
+            while !enough(&self.seen.0.lock()) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(10), wait).await;
+        assert!(waited.is_ok(), "{:?}", self.seen);
+    }
+
+    fn statuses(&self) -> usize {
+        self.seen.0.lock().writes.iter().filter(|target| matches!(target, Target::ConfigStatus(_))).count()
+    }
+}
+
+fn class() -> IngressClass {
+    let controller = axoneme_api::names::INGRESS_CONTROLLERS[0].to_owned();
+    IngressClass { meta: Meta::named("", "axoneme"), controller, is_default: false }
+}
+
+fn ingress() -> Ingress {
+    let manifest = serde_json::json!({
+        "metadata": { "namespace": "default", "name": "web" },
+        "spec": { "ingressClassName": "axoneme", "defaultBackend": { "service": { "name": "gone", "port": { "number": 80 } } } },
+    });
+    let object: k8s_openapi::api::networking::v1::Ingress = serde_json::from_value(manifest).unwrap();
+    (&object).into()
+}
+
+fn config() -> EnvoyConfig {
+    let manifest = serde_json::json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumEnvoyConfig",
+        "metadata": { "namespace": "default", "name": "lb" },
+        "spec": { "resources": [{
+            "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration", "name": "routes",
+        }] },
+    });
+    let object: axoneme_api::cec::CiliumEnvoyConfig = serde_json::from_value(manifest).unwrap();
+    (&object).into()
+}
+
+#[tokio::test]
+async fn what_is_not_listed_yet_is_nobodys_problem() {
+    let bench = Bench::start(true);
+    bench.list(&Kind::ALL[..4]).await;
+    // The channel holds 16 events: when all 16 of these are taken, those before have been seen.
+    for _ in 0..20 {
+        bench.events.send(SourceEvent::Delete(ObjectKey::new(Kind::Node, "", "none"))).await.unwrap();
+    }
+    assert!(bench.seen.0.lock().problems.is_empty());
+    assert!(!*bench.synced.borrow());
+    bench.list(&Kind::ALL[4..]).await;
+    bench.wait(|notes| !notes.problems.is_empty()).await;
+    assert_eq!(bench.seen.0.lock().problems, [ObjectKey::new(Kind::Ingress, "default", "web")]);
+    assert!(*bench.synced.borrow());
+}
+
+#[tokio::test]
+async fn only_the_replica_that_leads_writes_and_a_new_one_writes_what_is_outstanding() {
+    let mut bench = Bench::start(false);
+    bench.list(&Kind::ALL).await;
+    bench.synced.wait_for(|synced| *synced).await.unwrap();
+    assert!(bench.seen.0.lock().writes.is_empty());
+    bench.leading.send_replace(true);
+    let service = Target::Service(Name::new("default", "cilium-ingress-web"));
+    bench.wait(|notes| notes.writes.contains(&service) && !notes.problems.is_empty()).await;
+    bench.leading.send_replace(false);
+    bench.wait(|notes| notes.steps_down == 1).await;
+}
+
+#[tokio::test]
+async fn statuses_wait_for_the_nodes_of_a_new_leader() {
+    let bench = Bench::with(false, Seen(Arc::default(), STATUS_PAUSE * 4));
+    bench.list(&Kind::ALL).await;
+    bench.leading.send_replace(true);
+    tokio::time::sleep(STATUS_PAUSE * 2).await;
+    assert_eq!(bench.statuses(), 0);
+    bench.wait(|notes| notes.writes.iter().any(|target| matches!(target, Target::ConfigStatus(_)))).await;
+}
+
+#[tokio::test]
+async fn many_answers_make_one_status() {
+    let bench = Bench::start(true);
+    bench.list(&Kind::ALL).await;
+    bench.wait(|notes| notes.writes.iter().any(|target| matches!(target, Target::ConfigStatus(_)))).await;
+    assert_eq!(bench.statuses(), 1);
+    for stream in 0..50 {
+        let subscriber: Arc<str> = format!("node-{stream}").into();
+        bench.streams.send(grpc::Event::Opened { stream, subscriber: subscriber.clone() }).unwrap();
+        let outcome = Outcome::Acked {
+            type_url: axoneme_xds::type_urls::ROUTE.into(),
+            name: "default/lb/routes".into(),
+            version: Some("v".into()),
+        };
+        bench.streams.send(grpc::Event::Outcome { stream, subscriber, outcome }).unwrap();
+    }
+    tokio::time::sleep(STATUS_PAUSE * 3).await;
+    assert_eq!(bench.statuses(), 2);
+}

@@ -1,0 +1,205 @@
+//! What every source of objects, a folder of YAML or a Kubernetes API server, tells the engine.
+//!
+//! Objects come in a reduced form: what the mesh needs of them and nothing else, so that ten thousand of them are small.
+//! The reduction accepts everything. What is wrong with an object is said by the translation, with its field path.
+
+use std::fmt;
+use std::sync::Arc;
+
+mod endpoints;
+mod envoy_config;
+mod ingress;
+mod meta;
+mod secret;
+mod service;
+
+pub use endpoints::{Endpoint, EndpointSlice, SlicePort};
+pub use envoy_config::{BackendRef, EnvoyConfig, Selector, ServiceRef};
+pub use ingress::{Backend, Ingress, IngressClass, PathRule, PathType, PortRef, Rule, Tls};
+pub use meta::Meta;
+pub use secret::{Node, Secret};
+pub use service::{LoadBalancerAddress, Protocol, Service, ServicePort, ServiceType};
+
+/// The kinds of objects that the mesh reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `networking.k8s.io/v1`, cluster-scoped.
+    IngressClass,
+    /// `networking.k8s.io/v1`.
+    Ingress,
+    /// `cilium.io/v2`.
+    CiliumEnvoyConfig,
+    /// `cilium.io/v2`, cluster-scoped.
+    CiliumClusterwideEnvoyConfig,
+    /// `v1`.
+    Service,
+    /// `discovery.k8s.io/v1`.
+    EndpointSlice,
+    /// `v1`.
+    Secret,
+    /// `v1`, cluster-scoped.
+    Node,
+}
+
+impl Kind {
+    /// Every kind. What is named by others comes before them.
+    pub const ALL: [Self; 8] = [
+        Self::Node,
+        Self::Secret,
+        Self::IngressClass,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Ingress,
+        Self::CiliumEnvoyConfig,
+        Self::CiliumClusterwideEnvoyConfig,
+    ];
+
+    /// The kind as written in a manifest.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IngressClass => "IngressClass",
+            Self::Ingress => "Ingress",
+            Self::CiliumEnvoyConfig => "CiliumEnvoyConfig",
+            Self::CiliumClusterwideEnvoyConfig => "CiliumClusterwideEnvoyConfig",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Secret => "Secret",
+            Self::Node => "Node",
+        }
+    }
+
+    /// The `apiVersion` as written in a manifest.
+    #[must_use]
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::IngressClass | Self::Ingress => "networking.k8s.io/v1",
+            Self::CiliumEnvoyConfig | Self::CiliumClusterwideEnvoyConfig => "cilium.io/v2",
+            Self::EndpointSlice => "discovery.k8s.io/v1",
+            Self::Service | Self::Secret | Self::Node => "v1",
+        }
+    }
+
+    /// Whether objects of this kind live in a namespace.
+    #[must_use]
+    pub const fn is_namespaced(self) -> bool {
+        !matches!(self, Self::IngressClass | Self::CiliumClusterwideEnvoyConfig | Self::Node)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Namespace and name. The namespace is empty for what is cluster-scoped.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name {
+    /// Empty for a cluster-scoped object.
+    pub namespace: Arc<str>,
+    /// The object's own name.
+    pub name: Arc<str>,
+}
+
+impl Name {
+    /// A name in a namespace; `""` for none.
+    #[must_use]
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Which object. Prints as people name it: `Ingress default/web`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace and name.
+    pub name: Name,
+}
+
+impl ObjectKey {
+    /// The key of an object; `""` for no namespace.
+    #[must_use]
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+        Self { kind, name: Name::new(namespace, name) }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+impl fmt::Debug for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An object in its reduced form.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Object {
+    /// Which Ingresses are ours.
+    IngressClass(IngressClass),
+    /// HTTP from outside.
+    Ingress(Ingress),
+    /// A CiliumEnvoyConfig or, told by its key, a CiliumClusterwideEnvoyConfig.
+    EnvoyConfig(EnvoyConfig),
+    /// Frontends and ports.
+    Service(Service),
+    /// Backends.
+    EndpointSlice(EndpointSlice),
+    /// Certificates.
+    Secret(Secret),
+    /// Labels that node selectors look at.
+    Node(Node),
+}
+
+impl Object {
+    /// Which object this is.
+    #[must_use]
+    pub fn key(&self) -> ObjectKey {
+        match self {
+            Self::IngressClass(it) => ObjectKey { kind: Kind::IngressClass, name: it.meta.name.clone() },
+            Self::Ingress(it) => ObjectKey { kind: Kind::Ingress, name: it.meta.name.clone() },
+            Self::EnvoyConfig(it) => it.key(),
+            Self::Service(it) => ObjectKey { kind: Kind::Service, name: it.meta.name.clone() },
+            Self::EndpointSlice(it) => ObjectKey { kind: Kind::EndpointSlice, name: it.meta.name.clone() },
+            Self::Secret(it) => ObjectKey { kind: Kind::Secret, name: it.meta.name.clone() },
+            Self::Node(it) => ObjectKey { kind: Kind::Node, name: it.meta.name.clone() },
+        }
+    }
+}
+
+/// What happened to the objects.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all events are of the large variant, and none is kept")]
+pub enum SourceEvent {
+    /// The object is new or changed. Telling the same again changes nothing.
+    Apply(Object),
+    /// The object is gone.
+    Delete(ObjectKey),
+    /// These are all the objects of one kind; others are gone. Every source sends one per kind after its first look,
+    /// also for a kind without objects: until then nothing is written or deleted (see [`crate::Engine::is_synced`]).
+    Reset {
+        /// The kind that was listed.
+        kind: Kind,
+        /// All its objects.
+        objects: Vec<Object>,
+    },
+}

@@ -1,0 +1,192 @@
+//! Ingress and IngressClass in their reduced form.
+
+use std::collections::BTreeMap;
+
+use axoneme_api::names;
+use k8s_openapi::api::networking::v1 as k8s;
+
+use super::{LoadBalancerAddress, Meta};
+
+/// An IngressClass: whose the Ingresses that name it are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressClass {
+    /// Cluster-scoped.
+    pub meta: Meta,
+    /// `spec.controller`, empty when absent.
+    pub controller: String,
+    /// Whether Ingresses without a class belong to it.
+    pub is_default: bool,
+}
+
+/// An Ingress, as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingress {
+    /// Namespaced.
+    pub meta: Meta,
+    /// `spec.ingressClassName`.
+    pub class: Option<String>,
+    /// The annotation that was used before that field. It wins, also when empty.
+    pub legacy_class: Option<String>,
+    /// Annotations that start with `ingress.cilium.io/`, without that prefix.
+    pub options: BTreeMap<String, String>,
+    /// `spec.defaultBackend`.
+    pub default_backend: Option<Backend>,
+    /// `spec.rules`.
+    pub rules: Vec<Rule>,
+    /// `spec.tls`.
+    pub tls: Vec<Tls>,
+    /// `status.loadBalancer.ingress`: what we wrote last, or somebody before us.
+    pub load_balancer: Vec<LoadBalancerAddress>,
+}
+
+/// One of `spec.rules`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Absent or empty: every host.
+    pub host: Option<String>,
+    /// `None` when the rule has no `http`, which makes it useless.
+    pub paths: Option<Vec<PathRule>>,
+}
+
+/// One of `spec.rules[].http.paths`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathRule {
+    /// Absent: `/`.
+    pub path: Option<String>,
+    /// How the path is compared.
+    pub path_type: PathType,
+    /// Who answers.
+    pub backend: Backend,
+}
+
+/// `pathType`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathType {
+    /// The whole path.
+    Exact,
+    /// Whole path elements from the start.
+    Prefix,
+    /// Left to us: like `Prefix`.
+    ImplementationSpecific,
+    /// None of them, or missing (empty).
+    Unknown(String),
+}
+
+/// A backend as written; what cannot be served is kept to be reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A Service of the Ingress's namespace.
+    Service {
+        /// Its name.
+        name: String,
+        /// Its port.
+        port: PortRef,
+    },
+    /// `resource`, which is not supported: kind and name.
+    Resource(String),
+    /// Neither `service` nor `resource`.
+    Missing,
+}
+
+/// A Service's port by name or by number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PortRef {
+    /// `port.number`. Out of range when it is no port.
+    Number(i32),
+    /// `port.name`.
+    Name(String),
+    /// Neither.
+    Missing,
+}
+
+/// One of `spec.tls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Hosts that the certificate is for.
+    pub hosts: Vec<String>,
+    /// Its Secret.
+    pub secret: Option<String>,
+}
+
+impl From<&k8s::IngressClass> for IngressClass {
+    fn from(class: &k8s::IngressClass) -> Self {
+        let annotations = class.metadata.annotations.as_ref();
+        Self {
+            meta: Meta::from(&class.metadata),
+            controller: class.spec.as_ref().and_then(|spec| spec.controller.clone()).unwrap_or_default(),
+            is_default: annotations.and_then(|a| a.get(names::DEFAULT_CLASS_ANNOTATION)).is_some_and(|v| v == "true"),
+        }
+    }
+}
+
+impl From<&k8s::Ingress> for Ingress {
+    fn from(ingress: &k8s::Ingress) -> Self {
+        let annotations = ingress.metadata.annotations.iter().flatten();
+        let spec = ingress.spec.as_ref();
+        let status = ingress.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+        Self {
+            meta: Meta::from(&ingress.metadata),
+            class: spec.and_then(|spec| spec.ingress_class_name.clone()),
+            legacy_class: annotations
+                .clone()
+                .find(|(key, _)| *key == names::LEGACY_CLASS_ANNOTATION)
+                .map(|(_, class)| class.clone()),
+            options: annotations
+                .filter_map(|(key, value)| Some((key.strip_prefix(names::INGRESS_PREFIX)?.to_owned(), value.clone())))
+                .collect(),
+            default_backend: spec.and_then(|spec| spec.default_backend.as_ref()).map(Backend::from),
+            rules: spec.and_then(|spec| spec.rules.as_ref()).into_iter().flatten().map(Rule::from).collect(),
+            tls: spec
+                .and_then(|spec| spec.tls.as_ref())
+                .into_iter()
+                .flatten()
+                .map(|tls| Tls { hosts: tls.hosts.clone().unwrap_or_default(), secret: tls.secret_name.clone() })
+                .collect(),
+            load_balancer: status
+                .and_then(|status| status.ingress.as_ref())
+                .into_iter()
+                .flatten()
+                .map(|address| LoadBalancerAddress { ip: address.ip.clone(), hostname: address.hostname.clone() })
+                .collect(),
+        }
+    }
+}
+
+impl From<&k8s::IngressRule> for Rule {
+    fn from(rule: &k8s::IngressRule) -> Self {
+        Self {
+            host: rule.host.clone().filter(|host| !host.is_empty()),
+            paths: rule.http.as_ref().map(|http| http.paths.iter().map(PathRule::from).collect()),
+        }
+    }
+}
+
+impl From<&k8s::HTTPIngressPath> for PathRule {
+    fn from(path: &k8s::HTTPIngressPath) -> Self {
+        Self {
+            path: path.path.clone(),
+            path_type: match path.path_type.as_str() {
+                "Exact" => PathType::Exact,
+                "Prefix" => PathType::Prefix,
+                "ImplementationSpecific" => PathType::ImplementationSpecific,
+                other => PathType::Unknown(other.to_owned()),
+            },
+            backend: Backend::from(&path.backend),
+        }
+    }
+}
+
+impl From<&k8s::IngressBackend> for Backend {
+    fn from(backend: &k8s::IngressBackend) -> Self {
+        if let Some(service) = &backend.service {
+            let port = service.port.as_ref();
+            let number = port.and_then(|port| port.number).map(PortRef::Number);
+            let name = port.and_then(|port| port.name.clone()).map(PortRef::Name);
+            return Self::Service { name: service.name.clone(), port: name.or(number).unwrap_or(PortRef::Missing) };
+        }
+        match &backend.resource {
+            Some(resource) => Self::Resource(format!("{} {}", resource.kind, resource.name)),
+            None => Self::Missing,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The validating webhook's server: HTTPS for the API server, in every replica.
+//!
+//! What it answers is [`crate::admission`]'s; how the API server comes to trust it is [`trust`].
+
+use std::{
+    convert::Infallible,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axoneme_envoy::Policy;
+use axoneme_xds::grpc::Hub;
+use futures::StreamExt as _;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{body::Bytes, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use kube::core::{
+    DynamicObject,
+    admission::{AdmissionRequest, AdmissionReview},
+};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Engine, admission, ca::Leaf, metrics, serve::ServeError, tls};
+
+pub mod trust;
+
+/// The one path.
+const PATH: &str = "/validate";
+/// Largest review: an object of etcd's 1.5 MB, twice, with room for JSON's escapes.
+const LARGEST: usize = 6 << 20;
+/// Reviews that are held in memory at the same time; others wait.
+const CONCURRENT: usize = 8;
+/// Longest time that a client may take for its headers, and again for its body. The API server waits no longer for us.
+const READ: Duration = Duration::from_secs(5);
+
+/// Serves reviews until `shutdown`.
+///
+/// # Errors
+/// [`ServeError`] when TLS cannot be set up.
+pub async fn serve(
+    listener: TcpListener,
+    leaf: Arc<Leaf>,
+    hub: Hub<Engine>,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let mut incoming = pin!(tls::accept(listener, leaf, b"http/1.1")?);
+    let door =
+        Arc::new(Door { policy: hub.read(|engine| engine.policy().clone()), hub, room: Semaphore::new(CONCURRENT) });
+    // Dropping the set ends the connections with us.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            Some(_ended) = connections.join_next() => {}
+            Some(Ok(stream)) = incoming.next() => {
+                let door = Arc::clone(&door);
+                let service = service_fn(move |request| {
+                    let door = Arc::clone(&door);
+                    async move { Ok::<_, Infallible>(door.answer(request).await) }
+                });
+                connections.spawn(
+                    http1::Builder::new()
+                        .timer(TokioTimer::new())
+                        .header_read_timeout(READ)
+                        .serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        }
+    }
+}
+
+struct Door {
+    policy: Policy,
+    hub: Hub<Engine>,
+    room: Semaphore,
+}
+
+impl Door {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if (request.method(), request.uri().path()) != (&Method::POST, PATH) {
+            return malformed(StatusCode::NOT_FOUND, "path", "POST an AdmissionReview to /validate");
+        }
+        // The semaphore is never closed.
+        let Ok(_room) = self.room.acquire().await else {
+            return malformed(StatusCode::SERVICE_UNAVAILABLE, "closed", "ending");
+        };
+        let body = match timeout(READ, Limited::new(request.into_body(), LARGEST).collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) => return malformed(StatusCode::PAYLOAD_TOO_LARGE, "body", &error.to_string()),
+            Err(_elapsed) => return malformed(StatusCode::REQUEST_TIMEOUT, "slow", "the body took too long"),
+        };
+        self.review(&body)
+    }
+
+    fn review(&self, body: &[u8]) -> Response<Full<Bytes>> {
+        let started = Instant::now();
+        let review = match serde_json::from_slice::<AdmissionReview<DynamicObject>>(body) {
+            Ok(review) => review,
+            Err(error) => return malformed(StatusCode::BAD_REQUEST, "json", &error.to_string()),
+        };
+        let request: AdmissionRequest<DynamicObject> = match review.try_into() {
+            Ok(request) => request,
+            Err(_) => return malformed(StatusCode::BAD_REQUEST, "no_request", "the AdmissionReview has no request"),
+        };
+        let look = |ingress: &_| self.hub.read(|engine| admission::look(ingress, engine.index()));
+        let verdict = admission::judge(&request, &self.policy, look);
+        note(&request, &verdict);
+        let answer = admission::respond(&request, &verdict).into_review();
+        ::metrics::histogram!(metrics::REVIEW_SECONDS).record(started.elapsed());
+        match serde_json::to_vec(&answer) {
+            Ok(body) => response(StatusCode::OK, "application/json", body.into()),
+            Err(error) => malformed(StatusCode::INTERNAL_SERVER_ERROR, "answer", &error.to_string()),
+        }
+    }
+}
+
+fn note(request: &AdmissionRequest<DynamicObject>, verdict: &admission::Verdict) {
+    let kind = request.kind.kind.clone();
+    let (namespace, name) = (request.namespace.as_deref().unwrap_or_default(), &request.name);
+    if verdict.errors.is_empty() {
+        tracing::debug!(kind, namespace, name, verdict = verdict.label(), "reviewed an object");
+    } else {
+        let errors: Vec<_> = verdict.errors.iter().map(ToString::to_string).collect();
+        tracing::info!(kind, namespace, name, ?errors, "refused an object");
+    }
+    ::metrics::counter!(metrics::REVIEWS, "kind" => kind, "verdict" => verdict.label()).increment(1);
+}
+
+fn malformed(status: StatusCode, reason: &'static str, why: &str) -> Response<Full<Bytes>> {
+    ::metrics::counter!(metrics::REVIEWS_MALFORMED, "reason" => reason).increment(1);
+    tracing::warn!(reason, why, "a request of the webhook is no review");
+    response(status, "text/plain; charset=utf-8", format!("{why}\n").into())
+}
+
+fn response(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    response
+}
+
+#[cfg(test)]
+mod tests;

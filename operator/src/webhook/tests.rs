@@ -1,0 +1,90 @@
+//! Reviews over real TCP and TLS, as the API server sends them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use hyper::client::conn::http1::handshake;
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring::default_provider,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::*;
+use crate::ca::Authority;
+
+async fn server() -> (SocketAddr, TlsConnector) {
+    let authority = Authority::generate().unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap()).unwrap();
+    let leaf = Arc::new(Leaf::new(authority, Leaf::service_names("axoneme-operator", "mesh")).unwrap());
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, leaf, Hub::new(Engine::new()), CancellationToken::new()));
+    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    (address, TlsConnector::from(Arc::new(config)))
+}
+
+async fn post(server: &(SocketAddr, TlsConnector), path: &str, body: Vec<u8>) -> (StatusCode, Value) {
+    let stream = TcpStream::connect(server.0).await.unwrap();
+    let name = ServerName::try_from("axoneme-operator.mesh.svc").unwrap();
+    let stream = server.1.connect(name, stream).await.unwrap();
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::post(path).header("host", "axoneme-operator").body(Full::new(Bytes::from(body))).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    let status = answer.status();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+fn review(field: &str) -> Vec<u8> {
+    let cluster = json!({ "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "name": "c", field: "1s" });
+    let object = json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumClusterwideEnvoyConfig", "metadata": { "name": "a" },
+        "spec": { "resources": [cluster] },
+    });
+    let kind = json!({ "group": "cilium.io", "version": "v2", "kind": "CiliumClusterwideEnvoyConfig" });
+    let resource = json!({ "group": "cilium.io", "version": "v2", "resource": "ciliumclusterwideenvoyconfigs" });
+    let request = json!({
+        "uid": "u", "name": "a", "operation": "CREATE", "userInfo": {}, "kind": kind, "resource": resource,
+        "object": object,
+    });
+    serde_json::to_vec(&json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request }))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_review_is_answered_in_kind() {
+    let server = server().await;
+    let (status, answer) = post(&server, "/validate?timeout=5s", review("connect_timeout")).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!((&answer["apiVersion"], &answer["kind"]), (&json!("admission.k8s.io/v1"), &json!("AdmissionReview")));
+    assert_eq!((&answer["response"]["uid"], &answer["response"]["allowed"]), (&json!("u"), &json!(true)));
+
+    let (_, answer) = post(&server, "/validate", review("connect_timeouts")).await;
+    assert_eq!(answer["response"]["allowed"], json!(false));
+    let message = answer["response"]["status"]["message"].as_str().unwrap();
+    assert!(message.starts_with("spec.resources[0].connect_timeouts: "), "{message}");
+}
+
+#[tokio::test]
+async fn what_is_no_review_is_told_so() {
+    let server = server().await;
+    let empty = br#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}"#.to_vec();
+    for (path, body, expected) in [
+        ("/", review("connect_timeout"), StatusCode::NOT_FOUND),
+        ("/validate", b"no JSON".to_vec(), StatusCode::BAD_REQUEST),
+        ("/validate", empty, StatusCode::BAD_REQUEST),
+        ("/validate", vec![b' '; LARGEST + 1], StatusCode::PAYLOAD_TOO_LARGE),
+    ] {
+        assert_eq!(post(&server, path, body).await.0, expected);
+    }
+}

@@ -1,0 +1,167 @@
+//! One write as Kubernetes wants it: server-side apply under our field manager, so that other writers' fields stay theirs.
+
+use axoneme_api::{
+    cec::{CiliumClusterwideEnvoyConfig, CiliumEnvoyConfig},
+    names,
+};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{core::v1::Service, discovery::v1::EndpointSlice, networking::v1::Ingress},
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::Timestamp,
+};
+use kube::{
+    Api, Client, Resource,
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+
+use crate::{
+    Target, Write,
+    source::{Kind, LoadBalancerAddress, Name},
+};
+
+/// What a write did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It stands there now.
+    Written,
+    /// There was nothing to write to: the object is gone, or its kind has no status.
+    Gone,
+    /// A deletion spared an object that is not ours.
+    NotOurs,
+}
+
+impl Outcome {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Written => "ok",
+            Self::Gone => "gone",
+            Self::NotOurs => "not_ours",
+        }
+    }
+}
+
+/// The kind of object behind a target, for metrics.
+pub(super) fn kind(target: &Target) -> &'static str {
+    match target {
+        Target::Service(_) => Kind::Service.as_str(),
+        Target::EndpointSlice(_) => Kind::EndpointSlice.as_str(),
+        Target::IngressStatus(_) => Kind::Ingress.as_str(),
+        Target::ConfigStatus(object) => object.kind.as_str(),
+    }
+}
+
+/// Performs a write.
+///
+/// # Errors
+/// What the API server said; the write may be tried again.
+pub(super) async fn perform(client: &Client, write: &Write) -> Result<Outcome, kube::Error> {
+    match write {
+        Write::Service(service) => apply(client, &service.name, &service.to_object()).await,
+        Write::EndpointSlice(slice) => apply(client, &slice.name, &slice.to_object()).await,
+        Write::DeleteService(name) => delete::<Service>(client, name).await,
+        Write::DeleteEndpointSlice(name) => delete::<EndpointSlice>(client, name).await,
+        Write::IngressStatus { ingress, addresses } => {
+            let api = namespaced::<Ingress>(client, ingress);
+            apply_status(&api, &ingress.name, ingress_status(addresses)).await
+        }
+        Write::ConfigStatus { object, status } => {
+            let status = json!(status.to_status(&Time(Timestamp::now())));
+            let name = &object.name;
+            if object.kind == Kind::CiliumClusterwideEnvoyConfig {
+                let api = Api::<CiliumClusterwideEnvoyConfig>::all(client.clone());
+                apply_status(&api, &name.name, status).await
+            } else {
+                apply_status(&namespaced::<CiliumEnvoyConfig>(client, name), &name.name, status).await
+            }
+        }
+    }
+}
+
+fn namespaced<K>(client: &Client, name: &Name) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    Api::namespaced(client.clone(), &name.namespace)
+}
+
+fn parameters() -> PatchParams {
+    PatchParams::apply(names::FIELD_MANAGER).force()
+}
+
+async fn apply<K>(client: &Client, name: &Name, object: &K) -> Result<Outcome, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    match namespaced::<K>(client, name).patch_metadata(&name.name, &parameters(), &Patch::Apply(object)).await {
+        Ok(_) => Ok(Outcome::Written),
+        // An apply creates what is not there; what is missing is the namespace, and its Ingress went with it.
+        Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(Outcome::Gone),
+        Err(error) => Err(error),
+    }
+}
+
+async fn apply_status<K>(api: &Api<K>, name: &str, status: serde_json::Value) -> Result<Outcome, kube::Error>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let patch = json!({
+        "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": { "name": name }, "status": status,
+    });
+    match api.patch_status(name, &parameters(), &Patch::Apply(&patch)).await {
+        Ok(_) => Ok(Outcome::Written),
+        Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(Outcome::Gone),
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes an object only if it carries our label, and only the very one that was looked at.
+async fn delete<K>(client: &Client, name: &Name) -> Result<Outcome, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let api = namespaced::<K>(client, name);
+    let Some(found) = api.get_metadata_opt(&name.name).await? else { return Ok(Outcome::Gone) };
+    let (label, value) = names::INGRESS_LABEL;
+    if found.metadata.labels.iter().flatten().all(|(key, is)| key != label || is != value) {
+        return Ok(Outcome::NotOurs);
+    }
+    let only = Preconditions { uid: found.metadata.uid, resource_version: None };
+    match api.delete(&name.name, &DeleteParams::default().preconditions(only)).await {
+        Ok(_) => Ok(Outcome::Written),
+        Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(Outcome::Gone),
+        Err(error) => Err(error),
+    }
+}
+
+fn ingress_status(addresses: &[LoadBalancerAddress]) -> serde_json::Value {
+    let entry = |address: &LoadBalancerAddress| match (&address.ip, &address.hostname) {
+        (Some(ip), Some(hostname)) => json!({ "ip": ip, "hostname": hostname }),
+        (Some(ip), None) => json!({ "ip": ip }),
+        (None, hostname) => json!({ "hostname": hostname }),
+    };
+    // An empty list, not an absent one: it takes back what we wrote before.
+    json!({ "loadBalancer": { "ingress": addresses.iter().map(entry).collect::<Vec<_>>() } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ingress_shows_the_addresses_of_its_service() {
+        let ip = LoadBalancerAddress { ip: Some("203.0.113.7".to_owned()), hostname: None };
+        let name = LoadBalancerAddress { ip: None, hostname: Some("lb.example".to_owned()) };
+        assert_eq!(
+            ingress_status(&[ip, name]),
+            json!({ "loadBalancer": { "ingress": [{ "ip": "203.0.113.7" }, { "hostname": "lb.example" }] } })
+        );
+        assert_eq!(ingress_status(&[]), json!({ "loadBalancer": { "ingress": [] } }));
+    }
+}

@@ -1,0 +1,88 @@
+//! An edit costs what it changes: nobody else's resources are touched, however many there are.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
+
+use std::fmt::Write as _;
+
+use axoneme_operator::local::Local;
+use axoneme_operator::source::EndpointSlice;
+use axoneme_operator::{Changes, Engine, Object, SourceEvent};
+
+const INGRESSES: usize = 1000;
+
+fn ingress(at: usize, path: &str) -> String {
+    format!(
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: web-{at}}}\nspec:\n  ingressClassName: cilium\n  \
+         rules:\n  - host: h{at}.example\n    http: {{paths: [{{path: {path}, pathType: Prefix, backend: {{service: \
+         {{name: app-{at}, port: {{number: 80}}}}}}}}]}}\n---\n"
+    )
+}
+
+fn app(at: usize, address: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: app-{at}}}\nspec: {{ports: [{{port: 80}}]}}\n---\napiVersion: \
+         discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: app-{at}, labels: {{kubernetes.io/service-name: \
+         app-{at}}}}}\naddressType: IPv4\nports: [{{port: 8080}}]\nendpoints: [{{addresses: [{address}]}}]\n---\n"
+    )
+}
+
+fn world() -> (Engine, Local) {
+    let mut text = String::new();
+    for at in 0..INGRESSES {
+        write!(text, "{}{}", ingress(at, "/"), app(at, "10.0.0.1")).unwrap();
+    }
+    support::run(&support::text(&text))
+}
+
+/// Applies the last object of a text.
+fn edit(engine: &mut Engine, local: &mut Local, text: &str) -> Changes {
+    let event = support::applies(&support::text(text)).pop().unwrap();
+    local.drive(engine, event)
+}
+
+fn names(changes: &Changes) -> Vec<String> {
+    changes.intents.iter().map(|(url, name)| format!("{} {name}", url.rsplit('.').next().unwrap())).collect()
+}
+
+#[test]
+fn edits_touch_their_own_keys_only() {
+    let (mut engine, mut local) = world();
+    assert_eq!(engine.intents().view("n").iter().count(), 5 * INGRESSES);
+
+    // A backend moves: one assignment.
+    let changes = edit(&mut engine, &mut local, &app(500, "10.0.0.2"));
+    assert_eq!(names(&changes), ["ClusterLoadAssignment default/app-500:80"]);
+
+    // A path changes: one route configuration, and no listener.
+    let changes = edit(&mut engine, &mut local, &ingress(500, "/new"));
+    let routes = "RouteConfiguration default/cilium-ingress-default-web-500/listener-insecure";
+    assert_eq!(names(&changes), [routes]);
+
+    // The same once more: nothing.
+    let changes = edit(&mut engine, &mut local, &ingress(500, "/new"));
+    assert_eq!(changes, Changes::default());
+
+    // A slice that nobody asked for: nothing.
+    let changes = edit(&mut engine, &mut local, &app(INGRESSES, "10.0.0.3"));
+    assert_eq!(names(&changes), Vec::<String>::new());
+}
+
+#[test]
+fn a_status_that_somebody_else_writes_encodes_nothing_again() {
+    let (mut engine, mut local) = world();
+    let slice = |address: &str| {
+        let event = support::applies(&support::text(&app(1, address))).into_iter().find_map(|event| match event {
+            SourceEvent::Apply(Object::EndpointSlice(slice)) => Some(slice),
+            _ => None,
+        });
+        event.unwrap()
+    };
+    // Not ready is not there, and a pod that was never ready changes nothing.
+    let mut one: EndpointSlice = slice("10.0.0.1");
+    let mut other = slice("10.0.0.9").endpoints.remove(0);
+    other.ready = false;
+    one.endpoints.push(other);
+    let changes = local.drive(&mut engine, SourceEvent::Apply(Object::EndpointSlice(one)));
+    assert_eq!(changes, Changes::default());
+}
