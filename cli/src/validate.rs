@@ -1,0 +1,75 @@
+//! `axonctl validate`: the checks of the operator, before anything is applied.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use axoneme_envoy::Capability;
+use axoneme_operator::{Severity, local::Pools, standalone};
+
+use crate::{envoy_check, finding, input::Input};
+
+/// Check manifests as the operator would, and show each mistake with its line.
+///
+/// Exits with 0 when everything can be applied, 1 when something is wrong, 2 when a file cannot be read or Envoy cannot be
+/// asked.
+#[derive(clap::Args)]
+pub(crate) struct Validate {
+    /// Files and folders of YAML; `-` is standard input. Objects in them may refer to each other.
+    #[arg(required = true, value_name = "FILE|FOLDER")]
+    files: Vec<PathBuf>,
+    /// An Envoy to ask as well, about what only Envoy knows: regular expressions, certificates, Lua.
+    #[arg(long, value_name = "PROGRAM")]
+    envoy: Option<PathBuf>,
+    /// What Envoy configs may make Envoy do beyond handling traffic, as the operator has it; docs/extensions.md lists the words.
+    #[arg(long, env = "AXONEME_ALLOW_EXTENSIONS", value_delimiter = ',', value_name = "WORD")]
+    allow_extensions: Vec<Capability>,
+    /// How to show what is found.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// With the line of the file and a mark.
+    Text,
+    /// One line each: `file:line:column: error: ...`.
+    Short,
+    /// An array of objects.
+    Json,
+}
+
+impl Validate {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let pools = Pools { cluster: Vec::new(), load_balancer: Vec::new(), node_ports: 30_000..=32_767 };
+        let Input { engine, folder, texts } =
+            Input::with_pools(&self.files, self.allow_extensions.iter().copied().collect(), pools)?;
+        let mut problems = standalone::locate(&engine, &folder);
+        if let Some(program) = &self.envoy {
+            problems.extend(envoy_check::refusals(&engine, &folder, program)?);
+        }
+        // What a file refers to may be in the cluster already: worth telling, no reason to refuse.
+        let findings = finding::all(&folder.problems(), &problems, Some(Severity::Warning));
+        match self.output {
+            Output::Json => {
+                let list: Vec<_> = findings.iter().map(finding::Finding::to_json).collect();
+                println!("{}", serde_json::to_string_pretty(&list)?);
+            }
+            Output::Short => findings.iter().for_each(|finding| println!("{finding}")),
+            Output::Text => {
+                for finding in &findings {
+                    println!("{}", finding.show(&texts));
+                }
+                println!("{}", summary(&findings));
+            }
+        }
+        let wrong = findings.iter().any(|finding| finding.severity == Severity::Error);
+        Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+fn summary(findings: &[finding::Finding]) -> String {
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    let warnings = findings.len() - errors;
+    let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    format!("{}, {}", count(errors, "error"), count(warnings, "warning"))
+}
