@@ -1,0 +1,15 @@
+//! The harness of the end-to-end tests: a real cluster, requests from everywhere in it, and what to look at when one fails.
+//!
+//! `cargo xtask e2e` starts the cluster, installs the charts and runs the tests; see `e2e/cluster/README.md`.
+#![forbid(unsafe_code)]
+
+pub mod ask;
+pub mod cluster;
+pub mod diagnose;
+pub mod objects;
+pub mod wait;
+
+pub use ask::{Answer, From};
+pub use cluster::Cluster;
+pub use diagnose::scenario;
+pub use wait::until;

@@ -1,0 +1,80 @@
+//! `cargo xtask`: the tasks of this repository. The Makefile is a thin list of names for them.
+//!
+//! Each task is one module with a clap `Args` (or `Subcommand`) struct and a `run` function.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod archive;
+mod bench;
+mod bpf;
+mod ci;
+mod cluster;
+mod crds;
+mod demo;
+mod descriptors;
+mod e2e;
+mod images;
+mod layering;
+mod paths;
+mod setup;
+mod shell;
+mod stages;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The tasks of this repository", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Bench(bench::Bench),
+    /// Build the eBPF programs to target/bpf/axoneme.o.
+    Bpf,
+    /// Lint and test: what must hold before a change is merged.
+    Ci,
+    Cluster(cluster::Cluster),
+    Crds(crds::Crds),
+    Demo(demo::Demo),
+    Descriptors(descriptors::Descriptors),
+    E2e(e2e::E2e),
+    Images(images::Images),
+    /// Formatting, clippy, generated files, charts.
+    Lint,
+    /// Print where this repository keeps what it downloads and builds.
+    Paths,
+    Setup(setup::Setup),
+    /// Run every test: unit, integration, end to end.
+    Test,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
+    match task {
+        Task::Bench(task) => task.run(),
+        Task::Bpf => bpf::build().map(drop),
+        Task::Ci => ci::ci(),
+        Task::Cluster(task) => task.run(),
+        Task::Crds(task) => task.run(),
+        Task::Demo(task) => task.run(),
+        Task::Descriptors(task) => task.run(),
+        Task::E2e(task) => task.run(),
+        Task::Images(task) => task.run(),
+        Task::Lint => ci::lint(),
+        Task::Paths => paths::print(),
+        Task::Setup(task) => task.run(),
+        Task::Test => ci::test(),
+    }
+}
