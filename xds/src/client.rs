@@ -58,7 +58,7 @@ pub struct Client {
     epoch: u64,
 }
 
-/// What is known of one name. It exists from the first update on until a removal is settled.
+/// What is known of one name. It exists from the first update on until a removal is the last word.
 #[derive(Debug)]
 struct Entry {
     /// The version in force.
@@ -67,8 +67,8 @@ struct Entry {
     decided: u64,
     /// The last update that was handed out.
     latest: u64,
-    /// Whether `latest` waits to be settled.
-    open: bool,
+    /// Updates that wait to be settled. They settle in any order, so any one of them may be what is really in force.
+    open: u64,
 }
 
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Client {
     /// The same, with resources that are in force already, from a disk for one. The server sends what differs.
     pub fn with_held(mut self, held: impl IntoIterator<Item = Resource>) -> Self {
         for resource in held {
-            let entry = Entry { held: Some(resource.version), decided: 0, latest: 0, open: false };
+            let entry = Entry { held: Some(resource.version), decided: 0, latest: 0, open: 0 };
             self.entries.entry(resource.type_url).or_default().insert(resource.name, entry);
         }
         self
@@ -101,7 +101,7 @@ impl Client {
 
     /// Begins a stream: the requests to send, one per type.
     ///
-    /// They say what is held. A name whose last update is not settled, or that never had a good version, is reported
+    /// They say what is held. A name with an update that is not settled, or that never had a good version, is reported
     /// with an empty version: the server then sends it again or says that it is gone.
     pub fn connect(&mut self) -> Vec<Request> {
         self.epoch += 1;
@@ -118,7 +118,7 @@ impl Client {
 
     fn reported(&self, type_url: &str) -> BTreeMap<String, String> {
         let version = |entry: &Entry| match &entry.held {
-            Some(held) if !entry.open => held.to_string(),
+            Some(held) if entry.open == 0 => held.to_string(),
             _ => String::new(),
         };
         let entries = self.entries.get(type_url).into_iter().flatten();
@@ -148,9 +148,10 @@ impl Client {
 
     fn update(&mut self, key: Key, change: Change, nonce: &Arc<str>) -> Update {
         self.seq += 1;
-        let fresh = Entry { held: None, decided: self.seq - 1, latest: self.seq, open: true };
+        let fresh = Entry { held: None, decided: self.seq - 1, latest: self.seq, open: 0 };
         let entry = self.entries.entry(key.0.clone()).or_default().entry(key.1.clone()).or_insert(fresh);
-        (entry.latest, entry.open) = (self.seq, true);
+        entry.latest = self.seq;
+        entry.open += 1;
         let version = match &change {
             Change::Put(resource) => Some(resource.version.clone()),
             Change::Remove => None,
@@ -188,14 +189,12 @@ impl Client {
     fn record(&mut self, receipt: &Receipt, accepted: bool) {
         let Some(names) = self.entries.get_mut(&receipt.key.0) else { return };
         let Some(entry) = names.get_mut(&receipt.key.1) else { return };
-        let is_latest = receipt.seq == entry.latest;
-        entry.open &= !is_latest;
-        if !accepted || receipt.seq <= entry.decided {
-            return;
+        entry.open -= 1;
+        if accepted && receipt.seq > entry.decided {
+            entry.decided = receipt.seq;
+            entry.held.clone_from(&receipt.version);
         }
-        entry.decided = receipt.seq;
-        entry.held.clone_from(&receipt.version);
-        if is_latest && entry.held.is_none() {
+        if entry.open == 0 && entry.decided == entry.latest && entry.held.is_none() {
             names.remove(&receipt.key.1);
         }
     }

@@ -133,6 +133,19 @@ fn an_update_before_a_removal_has_no_say_after_it() {
 }
 
 #[test]
+fn while_anything_is_open_nobody_knows_what_is_in_force() {
+    let mut client = client();
+    let first = receive(&mut client, "1", Some("first"));
+    let removal = receive(&mut client, "2", None);
+    let third = receive(&mut client, "3", Some("bad"));
+    client.settle(first, Ok(()));
+    client.settle(third, Err("no".to_owned()));
+    assert_eq!(held(&mut client), only(""), "the removal may be in force");
+    client.settle(removal, Ok(()));
+    assert_eq!(held(&mut client), only(""), "nothing is held, and the third was refused");
+}
+
+#[test]
 fn a_response_is_answered_once_with_every_reason() {
     let mut client = client();
     let received = client.on_response(response("1", &[resource("x")], &["b", "c"]));
