@@ -5,6 +5,9 @@
 /// Type URL of [`Redirect`] in the delta xDS stream from the operator to a node.
 pub const REDIRECT: &str = "type.googleapis.com/axoneme.v1.Redirect";
 
+/// What a node's rejection begins with when it was not Envoy that refused the resource: Envoy died of it, more than once.
+pub const PROXY_CRASHED: &str = "ProxyCrashed: ";
+
 /// Traffic of one Service port that a node hands to one of its Envoy listeners.
 ///
 /// The resource name is `namespace/service:port`.
