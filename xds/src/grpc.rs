@@ -5,6 +5,7 @@
 
 mod backoff;
 mod hub;
+mod log;
 mod memory;
 mod service;
 mod stream;

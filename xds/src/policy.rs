@@ -5,6 +5,8 @@ use crate::type_urls::{CLUSTER, ENDPOINTS, LISTENER, ROUTE, SCOPED_ROUTE, SECRET
 /// The habits of a client that the protocol leaves open.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
+    /// The kind of client, as the log names it.
+    pub client: &'static str,
     /// Types in the order in which changes are sent. Types that are not named come last, by URL. Removals go out in
     /// reverse, after every change: nothing is taken away while something sent before still refers to it.
     pub order: &'static [&'static str],
@@ -24,6 +26,7 @@ impl Policy {
     /// For Envoy.
     pub const fn envoy() -> Self {
         Self {
+            client: "envoy",
             order: &[CLUSTER, ENDPOINTS, SECRET, LISTENER, SCOPED_ROUTE, ROUTE, VIRTUAL_HOST],
             release_first: &[LISTENER],
             implicit_wildcard: &[CLUSTER, LISTENER, SCOPED_ROUTE],
@@ -35,6 +38,7 @@ impl Policy {
     /// For a node that takes intents: what is referred to goes before what refers to it.
     pub const fn intents() -> Self {
         Self {
+            client: "node",
             order: &[SECRET, CLUSTER, ENDPOINTS, ROUTE, SCOPED_ROUTE, LISTENER],
             release_first: &[],
             implicit_wildcard: &[],

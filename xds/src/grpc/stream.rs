@@ -10,6 +10,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Status, Streaming};
 
 use super::hub::{Hub, Membership, Views};
+use super::log::Log;
 use crate::proto::Node;
 use crate::{Key, Outcome, Policy, Request, Response, Session};
 
@@ -109,11 +110,15 @@ async fn serve<D: Views, H: Host>(
     let mut stream = Stream::open(hub, policy, host, subscriber);
     let mut next = Some(first);
     while let Some(request) = next {
-        send(responses, stream.take(request)?).await;
+        let reaction = stream.take(request)?;
+        send(responses, reaction, stream.log()).await;
         next = loop {
             tokio::select! {
                 request = requests.message() => break request?,
-                changed = stream.membership.pending.changed() => send(responses, stream.changed(&changed)).await,
+                changed = stream.membership.pending.changed() => {
+                    let news = stream.changed(&changed);
+                    send(responses, news, stream.log()).await;
+                }
             }
         };
     }
@@ -121,8 +126,9 @@ async fn serve<D: Views, H: Host>(
 }
 
 /// Waits while the socket is full. A client that is gone ends the stream elsewhere.
-async fn send(to: &Sender<Result<Response, Status>>, responses: Vec<Response>) {
+async fn send(to: &Sender<Result<Response, Status>>, responses: Vec<Response>, log: Log<'_>) {
     for response in responses {
+        log.sent(&response);
         if to.send(Ok(response)).await.is_err() {
             return;
         }
@@ -133,6 +139,7 @@ async fn send(to: &Sender<Result<Response, Status>>, responses: Vec<Response>) {
 struct Stream<'a, D, H: Host> {
     membership: Membership<D>,
     session: Session,
+    client: &'static str,
     subscriber: Arc<str>,
     hub: &'a Hub<D>,
     host: &'a H,
@@ -142,7 +149,7 @@ impl<'a, D: Views, H: Host> Stream<'a, D, H> {
     fn open(hub: &'a Hub<D>, policy: Policy, host: &'a H, subscriber: Arc<str>) -> Self {
         let membership = hub.enter();
         host.observe(Event::Opened { stream: membership.id, subscriber: subscriber.clone() });
-        Self { membership, session: Session::new(policy), subscriber, hub, host }
+        Self { membership, session: Session::new(policy), client: policy.client, subscriber, hub, host }
     }
 
     fn take(&mut self, request: Request) -> Result<Vec<Response>, Status> {
@@ -151,10 +158,15 @@ impl<'a, D: Views, H: Host> Stream<'a, D, H> {
         }
         let reaction = self.hub.read(|data| self.session.on_request(request, data.view(&self.subscriber).as_ref()));
         for outcome in reaction.outcomes {
+            self.log().answered(&outcome);
             let (stream, subscriber) = (self.membership.id, self.subscriber.clone());
             self.host.observe(Event::Outcome { stream, subscriber, outcome });
         }
         Ok(reaction.responses)
+    }
+
+    fn log(&self) -> Log<'_> {
+        Log { to: self.client, subscriber: &self.subscriber }
     }
 
     fn changed(&mut self, changed: &BTreeSet<Key>) -> Vec<Response> {
