@@ -7,10 +7,8 @@ use std::{
     time::Duration,
 };
 
-use tempfile::TempDir;
-
 use crate::{
-    Dual, Error, Lab, Layout, Namespace, Node, Process, Result, address, manifest::endpoint_slices, wait_until,
+    Dual, Error, Folder, Lab, Layout, Namespace, Node, Process, Result, address, manifest::endpoint_slices, wait_until,
 };
 
 /// Where the manifests are.
@@ -36,7 +34,7 @@ pub struct Article {
     pub outside: Namespace,
     /// The node.
     pub node: Node,
-    folder: TempDir,
+    folder: Folder,
     echo: PathBuf,
     /// The lab of them all.
     pub lab: Lab,
@@ -63,8 +61,7 @@ impl Article {
         let outside = lab.client("outside")?;
         Lab::route(&outside, address::BALANCERS_V4, &node)?;
         Lab::route(&outside, address::BALANCERS_V6, &node)?;
-        let folder = tempfile::Builder::new().prefix("axoneme-article-").tempdir();
-        let folder = folder.map_err(Error::io("make a folder for the manifests"))?;
+        let folder = Folder::new()?;
         let mut stage = Self { backends: BTreeMap::new(), client, outside, node, folder, echo: echo.to_owned(), lab };
         for (_, service, _, port, text) in SERVICES {
             stage.start(service, port, text, &[])?;
@@ -132,36 +129,28 @@ impl Article {
         self.write(&format!("backends-{service}.yaml"), &slices)
     }
 
-    /// Puts a file into the folder, at once and whole, as careful editors do.
+    /// [`Folder::write`] of the folder.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// Those of it.
     pub fn write(&self, file: &str, text: &str) -> Result<()> {
-        let failed = || format!("write {file}");
-        let (path, new) = (self.folder().join(file), self.folder().join(format!(".{file}.new")));
-        fs::write(&new, text).map_err(Error::io(failed()))?;
-        fs::rename(&new, &path).map_err(Error::io(failed()))
+        self.folder.write(file, text)
     }
 
-    /// Changes a file of the folder by replacing every `old` with `new`.
+    /// [`Folder::edit`] of the folder.
     ///
     /// # Errors
-    /// If `old` is not in it.
+    /// Those of it.
     pub fn edit(&self, file: &str, old: &str, new: &str) -> Result<()> {
-        let path = self.folder().join(file);
-        let text = fs::read_to_string(&path).map_err(Error::io(format!("read {file}")))?;
-        if !text.contains(old) {
-            return Err(Error::Name { what: "text", name: old.to_owned(), why: "the file to edit does not have it" });
-        }
-        self.write(file, &text.replace(old, new))
+        self.folder.edit(file, old, new)
     }
 
-    /// Deletes a file of the folder.
+    /// [`Folder::delete`] of the folder.
     ///
     /// # Errors
-    /// If it is not there.
+    /// Those of it.
     pub fn delete(&self, file: &str) -> Result<()> {
-        fs::remove_file(self.folder().join(file)).map_err(Error::io(format!("delete {file}")))
+        self.folder.delete(file)
     }
 }
 

@@ -22,6 +22,7 @@ pub mod address;
 pub mod article;
 mod cgroup;
 mod error;
+mod folder;
 pub mod http;
 mod lab;
 pub mod manifest;
@@ -34,6 +35,7 @@ mod service;
 
 pub use address::Dual;
 pub use error::Error;
+pub use folder::Folder;
 pub use lab::{Lab, sweep};
 pub use namespace::Namespace;
 pub use node::{Layout, Node};

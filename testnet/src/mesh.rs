@@ -38,6 +38,8 @@ pub struct Status {
     pub listeners: BTreeMap<String, u16>,
     /// What is redirected, by `namespace/service:port`.
     pub redirects: BTreeMap<String, Redirect>,
+    /// What is not in force, and why, by name.
+    pub rejections: BTreeMap<String, String>,
 }
 
 /// A service port whose connections go to Envoy.
@@ -55,6 +57,20 @@ impl Mesh {
     /// # Errors
     /// If it cannot be started. Whether it got far is for [`Mesh::wait_for`] to tell.
     pub fn up(node: &Namespace, programs: &Programs, folder: &Path, run_dir: &Path) -> Result<Self> {
+        Self::up_with(node, programs, folder, run_dir, &[])
+    }
+
+    /// The same with `more` arguments.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn up_with(
+        node: &Namespace,
+        programs: &Programs,
+        folder: &Path,
+        run_dir: &Path,
+        more: &[&str],
+    ) -> Result<Self> {
         let balancers = format!("{},{}", address::BALANCERS_V4, address::BALANCERS_V6);
         let services = format!("{},{}", address::SERVICES_V4, address::SERVICES_V6);
         let arguments: [&std::ffi::OsStr; 14] = [
@@ -73,7 +89,8 @@ impl Mesh {
             "--service-pool".as_ref(),
             services.as_ref(),
         ];
-        let process = node.spawn(&programs.axonctl, arguments)?;
+        let more = more.iter().map(|argument| argument.as_ref());
+        let process = node.spawn(&programs.axonctl, arguments.into_iter().chain(more))?;
         let (node, programs) = (node.clone(), programs.clone());
         Ok(Self { process, node, programs, run_dir: run_dir.to_owned() })
     }
@@ -160,6 +177,9 @@ impl Status {
             let frontends = frontends.filter_map(|frontend| text(frontend, "address")?.parse().ok()).collect();
             let (name, listener) = (text(redirect, "name")?, text(redirect, "listener")?);
             status.redirects.insert(name, Redirect { listener, frontends });
+        }
+        for rejection in value.get("rejections")?.as_array()? {
+            status.rejections.insert(text(rejection, "name")?, text(rejection, "message")?);
         }
         Some(status)
     }
