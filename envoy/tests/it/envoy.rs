@@ -17,7 +17,7 @@ use crate::{load, objects::resources};
 
 const ARTICLE: Owner<'_> = Owner { namespace: "cilium-test", name: "envoy-lb-listener" };
 
-fn binary() -> Option<PathBuf> {
+pub(crate) fn binary() -> Option<PathBuf> {
     let cache = || {
         let base = env::var_os("AXONEME_CACHE").map(PathBuf::from).or_else(|| {
             let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
@@ -139,14 +139,38 @@ fn it_refuses_what_we_refuse() {
 /// The hand-written messages are Envoy's: reading them by its descriptors gives what was meant.
 #[test]
 fn an_assignment_is_envoys() {
-    let addresses = ["10.0.0.2:80", "10.0.0.1:80", "[fd00::1]:8080"].map(|address| address.parse().unwrap());
-    let endpoint = |address: &str, port: u16| json!({"endpoint": {"address": {"socket_address": {"address": address, "port_value": port}}}});
-    let locality = |endpoints: Value| json!([{"lb_endpoints": endpoints}]);
-    let all = json!([endpoint("10.0.0.1", 80), endpoint("10.0.0.2", 80), endpoint("fd00::1", 8080)]);
-    for (addresses, endpoints) in [(BTreeSet::from(addresses), locality(all)), (BTreeSet::new(), json!([]))] {
+    let backend = |zone: &str, address: &str, more: &[&str], node: &str| endpoints::Backend {
+        zone: zone.into(),
+        address: address.parse().unwrap(),
+        more: more.iter().map(|address| address.parse().unwrap()).collect(),
+        node: node.into(),
+    };
+    let at = |address: &str, port: u16| json!({"socket_address": {"address": address, "port_value": port}});
+    let plain = |address: &str, port: u16| json!({"endpoint": {"address": at(address, port)}});
+    let one = backend("", "10.0.0.1:80", &[], "");
+    let six = backend("", "[fd00::1]:8080", &[], "");
+    let both = backend("z", "10.0.0.2:80", &["[fd00::2]:81"], "n");
+    let joined = json!({
+        "endpoint": {"address": at("10.0.0.2", 80), "additional_addresses": [{"address": at("fd00::2", 81)}]},
+        "metadata": {"filter_metadata": {"envoy.lb": {"node": "n"}}},
+    });
+    let unzoned = json!([plain("10.0.0.1", 80), plain("fd00::1", 8080)]);
+    let cases = [
+        (vec![], json!([])),
+        (vec![six.clone(), one.clone()], json!([{"lb_endpoints": unzoned}])),
+        (vec![both.clone()], json!([{"locality": {"zone": "z"}, "lb_endpoints": [joined]}])),
+        (
+            vec![both, six, one],
+            json!([
+                {"locality": {}, "load_balancing_weight": 2, "lb_endpoints": unzoned},
+                {"locality": {"zone": "z"}, "load_balancing_weight": 1, "lb_endpoints": [joined]},
+            ]),
+        ),
+    ];
+    for (backends, endpoints) in cases {
         let json = json!({"@type": endpoints::TYPE_URL, "cluster_name": "default/echo:80", "endpoints": endpoints});
         let ours = decode(&json, "r").unwrap_or_else(|problems| panic!("{problems:#?}")).encode();
-        assert_eq!(endpoints::assignment("default/echo:80", &addresses), ours);
+        assert_eq!(endpoints::assignment("default/echo:80", &BTreeSet::from_iter(backends)), ours, "{json}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The crate as its users see it: whole objects in, reports or resources out, and the real Envoy as the judge.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod balance;
 mod envoy;
 mod objects;
 

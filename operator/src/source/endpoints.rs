@@ -1,8 +1,10 @@
 //! EndpointSlice in its reduced form: backends and whether they can take a request.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axoneme_api::names;
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::discovery::v1 as k8s;
 
 use super::{Meta, Protocol};
@@ -25,8 +27,8 @@ pub struct EndpointSlice {
     pub is_ingress: bool,
 }
 
-/// One backend.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One backend, or one address family of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoint {
     /// Only the first counts: all mean the same backend.
     pub addresses: Vec<IpAddr>,
@@ -34,6 +36,14 @@ pub struct Endpoint {
     pub ready: bool,
     /// Still answers although it is being shut down: the last resort.
     pub draining: bool,
+    /// Its zone, empty when unknown.
+    pub zone: Arc<str>,
+    /// Its node, empty when unknown.
+    pub node: Arc<str>,
+    /// What tells its pod from others: the uid, or the name where there is none. `None` for what is no pod.
+    ///
+    /// A slice is of one family, so a pod with IPv4 and IPv6 stands in two of them, and is one backend all the same.
+    pub pod: Option<Arc<str>>,
 }
 
 /// A target port under the name of the Service's port.
@@ -72,8 +82,16 @@ impl From<&k8s::Endpoint> for Endpoint {
             addresses: endpoint.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
             ready,
             draining: !ready && serving && terminating,
+            zone: endpoint.zone.as_deref().unwrap_or_default().into(),
+            node: endpoint.node_name.as_deref().unwrap_or_default().into(),
+            pod: endpoint.target_ref.as_ref().and_then(pod),
         }
     }
+}
+
+fn pod(target: &ObjectReference) -> Option<Arc<str>> {
+    let told = |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(Arc::from);
+    (target.kind.as_deref() == Some("Pod")).then(|| told(&target.uid).or_else(|| told(&target.name))).flatten()
 }
 
 impl SlicePort {
