@@ -9,8 +9,12 @@ pub const INGRESS_CONTROLLERS: [&str; 2] = ["axoneme.io/ingress-controller", "ci
 /// The annotation that named an Ingress's class before `spec.ingressClassName`.
 pub const LEGACY_CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 
-/// What annotations of an Ingress start with that change how it is served.
-pub const INGRESS_PREFIX: &str = "ingress.cilium.io/";
+/// What annotations of an Ingress start with that change how it is served: ours, Cilium's, and the one that Cilium had
+/// before. Of the same annotation under several, the first counts.
+pub const INGRESS_PREFIXES: [&str; 3] = ["ingress.axoneme.io/", "ingress.cilium.io/", "io.cilium.ingress/"];
+
+/// Annotation of an Ingress's Service: keys of what was copied to it, so that what is no longer wanted is seen.
+pub const COPIED_ANNOTATION: &str = "ingress.axoneme.io/copied";
 
 /// The annotation that makes an IngressClass the default.
 pub const DEFAULT_CLASS_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-class";

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     index::Index,
-    model::ingest,
+    model::{IngressDefaults, ingest},
     problem::{Problem, Reason, Severity},
     source::{EnvoyConfig, Ingress, Kind},
     translate::config,
@@ -93,11 +93,11 @@ where
 
 /// What is wrong with an Ingress that is ours, apart from what it refers to: a Service may come in the next moment.
 #[must_use]
-pub fn look(ingress: &Ingress, index: &Index) -> Vec<Problem> {
+pub fn look(ingress: &Ingress, index: &Index, defaults: &IngressDefaults) -> Vec<Problem> {
     if ingress.meta.deleting || !index.is_ours(ingress) {
         return Vec::new();
     }
-    let (_, mut problems) = ingest(ingress, index);
+    let (_, mut problems) = ingest(ingress, index, defaults);
     problems.retain(|problem| !problem.reason.is_reference());
     problems
 }

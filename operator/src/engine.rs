@@ -11,6 +11,7 @@ use axoneme_xds::{Key, Outcome, View, grpc::Views};
 
 use crate::index::{Affected, Index};
 use crate::intents::{Audience, Delta, Intents, Rank, service_owner};
+use crate::model::IngressDefaults;
 use crate::problem::{Problem, Reason};
 use crate::source::{EnvoyConfig, Kind, Name, ObjectKey, SourceEvent};
 use crate::translate::{Output, config, ingress};
@@ -98,6 +99,7 @@ struct State {
 #[derive(Debug, Default)]
 pub struct Engine {
     policy: Policy,
+    defaults: IngressDefaults,
     index: Index,
     intents: Intents,
     states: BTreeMap<ObjectKey, State>,
@@ -120,6 +122,18 @@ impl Engine {
     #[must_use]
     pub fn under(policy: Policy) -> Self {
         Self { policy, ..Self::default() }
+    }
+
+    /// The same engine, for which this holds of Ingresses that do not say otherwise.
+    #[must_use]
+    pub fn with_defaults(self, defaults: IngressDefaults) -> Self {
+        Self { defaults, ..self }
+    }
+
+    /// What holds of Ingresses that do not say otherwise.
+    #[must_use]
+    pub fn defaults(&self) -> &IngressDefaults {
+        &self.defaults
     }
 
     /// What Envoy configs may make Envoy do.
@@ -221,11 +235,8 @@ impl Engine {
             Some((created, audience, output)) => ((created, owner.clone()), audience, output),
             None => ((0, owner.clone()), Audience::All, Output::default()),
         };
-        if owner.kind != Kind::Ingress {
-            let secrets = state.good.as_ref().map(|good| good.secrets()).unwrap_or_default();
-            named.extend(self.index.note_secrets(owner, secrets));
-        }
         let gone = output == Output::default() && state.good.is_none() && state.refused.is_none();
+        named.extend(self.index.note_secrets(owner, output.secrets));
         let audience = Arc::new(audience);
         endpoints.extend(self.demand.set(owner, &audience, output.endpoints));
         state.problems = output.problems;
@@ -237,7 +248,7 @@ impl Engine {
 
     fn translate_ingress(&self, owner: &ObjectKey, state: &mut State) -> Option<(i64, Audience, Output)> {
         let ingress = self.index.ingress(&owner.name).filter(|ingress| self.index.is_ours(ingress))?;
-        let (output, rendered) = ingress::translate(ingress, &self.index, state.rendered.take());
+        let (output, rendered) = ingress::translate(ingress, &self.index, &self.defaults, state.rendered.take());
         state.rendered = Some(rendered);
         Some((ingress.meta.created, Audience::All, output))
     }
@@ -299,7 +310,7 @@ impl Engine {
         match owner.kind {
             Kind::Ingress if self.can_write() => {
                 for target in desired::targets(&owner.name) {
-                    match desired::write(&target, &self.index) {
+                    match desired::write(&target, &self.index, &self.defaults) {
                         Some(write) if self.pending.note(&write) => changes.writes.push(write),
                         Some(_) => {}
                         None => self.pending.forget(&target),
@@ -352,7 +363,7 @@ impl Engine {
         let ingresses = self.index.owners().filter(|owner| owner.kind == Kind::Ingress);
         let ingresses: BTreeSet<_> = ingresses.chain(self.index.ingresses_with_writes()).collect();
         let targets = ingresses.iter().flat_map(|ingress| desired::targets(&ingress.name));
-        targets.filter_map(|target| desired::write(&target, &self.index)).collect()
+        targets.filter_map(|target| desired::write(&target, &self.index, &self.defaults)).collect()
     }
 
     /// Looks at the status of every Envoy config again, told before or not.

@@ -7,8 +7,8 @@ use axoneme_api::names;
 
 use crate::engine::{Changes, DummySlice, Engine, IngressService, Write};
 use crate::source::{
-    Endpoint, EndpointSlice, IngressClass, Kind, LoadBalancerAddress, Meta, Name, Object, ObjectKey, Service,
-    ServiceType, SlicePort, SourceEvent,
+    Endpoint, EndpointSlice, IngressClass, Kind, LoadBalancerAddress, Meta, Name, Object, ObjectKey, Protocol, Service,
+    SlicePort, SourceEvent, Written,
 };
 
 mod pool;
@@ -131,20 +131,26 @@ fn built_in_class(name: &str) -> Option<IngressClass> {
 fn service(wanted: &IngressService) -> Service {
     Service {
         meta: Meta::named(&wanted.name.namespace, &wanted.name.name),
-        type_: ServiceType::LoadBalancer,
+        type_: wanted.options.type_.into(),
         cluster_ips: Vec::new(),
         headless: false,
         external_ips: Vec::new(),
         load_balancer: Vec::<LoadBalancerAddress>::new(),
-        ports: IngressService::ports().collect(),
+        ports: wanted.ports().collect(),
         has_selector: false,
         is_ingress: true,
+        written: Written {
+            annotations: wanted.annotations(),
+            labels: wanted.labels(),
+            class: wanted.options.class.clone(),
+            local_traffic_only: wanted.options.local_traffic_only,
+        },
     }
 }
 
 fn slice(wanted: &DummySlice) -> EndpointSlice {
     let (address, port) = names::DUMMY_ENDPOINT;
-    let ports = IngressService::ports().map(|it| SlicePort { name: it.name, port, protocol: it.protocol });
+    let ports = DummySlice::ports().map(|name| SlicePort { name: name.to_owned(), port, protocol: Protocol::Tcp });
     EndpointSlice {
         meta: Meta::named(&wanted.name.namespace, &wanted.name.name),
         service: wanted.name.name.to_string(),

@@ -16,6 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+mod ingress_flags;
+
+use ingress_flags::IngressFlags;
+
 /// Turns Ingress and CiliumEnvoyConfig into what every node has to serve.
 ///
 /// The replica that holds the lease serves nodes and writes Services, status and Events; others stand by. The API server is found
@@ -54,6 +58,9 @@ struct Flags {
     /// What Envoy configs may make Envoy do beyond handling traffic, such as `lua`; docs/extensions.md lists the words.
     #[arg(long, env = "AXONEME_ALLOW_EXTENSIONS", value_delimiter = ',', value_name = "WORD")]
     allow_extensions: Vec<Capability>,
+
+    #[command(flatten)]
+    ingress: IngressFlags,
 
     /// What to log, as `level` or `module=level,...`.
     #[arg(long, env = "AXONEME_LOG", default_value = "info")]
@@ -109,6 +116,7 @@ fn start(flags: Flags) -> anyhow::Result<()> {
             webhook: flags.webhook.then_some(flags.webhook_address),
             metrics: flags.metrics_address,
             policy: flags.allow_extensions.into_iter().collect(),
+            ingress: flags.ingress.into(),
         };
         Ok(run(client, options, shutdown).await?)
     })

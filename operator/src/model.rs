@@ -1,30 +1,42 @@
-//! An Ingress as HTTP sees it: hosts, paths, and who answers. Knows neither Kubernetes fields nor Envoy's.
+//! An Ingress as HTTP sees it: hosts, paths, certificates, and who answers. Knows neither Kubernetes fields nor Envoy's.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::source::Name;
 
+mod certificates;
+mod defaults;
+mod host;
 mod ingest;
+pub mod options;
 
+pub use certificates::named_secrets;
+pub use defaults::{IngressDefaults, RedirectCode};
+pub use host::Host;
 pub use ingest::ingest;
 
 /// What a listener serves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpModel {
-    /// Routes of each host, the more specific match first. No match is there twice.
-    pub hosts: BTreeMap<Host, Vec<Route>>,
+    /// What each host answers.
+    pub hosts: BTreeMap<Host, VirtualHost>,
+    /// The Secret that proves who we are to clients that ask for a name. Only those that can be used. Empty: no TLS.
+    pub certificates: BTreeMap<Host, Name>,
+    /// Limits of each request.
+    pub limits: Limits,
+    /// How requests are read.
+    pub connection: Connection,
 }
 
-/// Which requests, by their `Host`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Host {
-    /// Every host that has no routes of its own.
-    Any,
-    /// This one.
-    Exact(String),
-    /// Exactly one label more than this: `*.example.org` is kept as `example.org`.
-    Wildcard(String),
+/// What one host answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VirtualHost {
+    /// The more specific match first. No match is there twice.
+    pub routes: Vec<Route>,
+    /// Plain requests are sent to https.
+    pub https_only: Option<RedirectCode>,
 }
 
 /// One path and who answers.
@@ -41,16 +53,19 @@ pub struct Route {
 pub enum PathMatch {
     /// This path.
     Exact(String),
+    /// Paths that this expression matches as a whole.
+    Regex(String),
     /// This path and everything below it, by whole elements. `/` is everything. No `/` at the end otherwise.
     Prefix(String),
 }
 
 impl PathMatch {
-    /// The order in which routes are tried: exact before prefix, longer before shorter.
+    /// The order in which routes are tried: exact, then expressions, then prefixes; each longer before shorter.
     fn precedence(&self) -> (u8, Reverse<usize>, &str) {
         match self {
             Self::Exact(path) => (0, Reverse(path.len()), path),
-            Self::Prefix(path) => (1, Reverse(path.len()), path),
+            Self::Regex(regex) => (1, Reverse(regex.len()), regex),
+            Self::Prefix(path) => (2, Reverse(path.len()), path),
         }
     }
 }
@@ -83,17 +98,58 @@ pub struct Backend {
     pub service: Name,
     /// Its port as written, by name or by number.
     pub port: String,
+    /// What it speaks.
+    pub speaks: Speaks,
+}
+
+/// What a backend understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Speaks {
+    /// Nobody said: gRPC is sent as HTTP/2, which it cannot do without, everything else as HTTP/1.1.
+    Unknown,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 without TLS.
+    Http2,
+}
+
+/// Limits of each request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// How long it may take. Zero: as long as it wants.
+    pub request: Duration,
+    /// How long it may be silent in both directions. Zero: as long as it wants.
+    pub idle: Duration,
+}
+
+/// How requests are read. A change of it closes the connections of this Ingress, in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// How long a request may be silent before it matches a route. Zero: as long as it wants.
+    pub idle: Duration,
+    /// How many proxies in front are believed.
+    pub trusted_hops: u32,
+    /// What becomes of `%2F` and `%5C` in paths.
+    pub escaped_slashes: options::EscapedSlashes,
+    /// What becomes of header names with an underscore.
+    pub underscores: options::Underscores,
 }
 
 impl HttpModel {
     /// Every backend, once.
     #[must_use]
-    pub fn backends(&self) -> std::collections::BTreeSet<&Backend> {
-        let actions = self.hosts.values().flatten().map(|route| &route.action);
+    pub fn backends(&self) -> BTreeSet<&Backend> {
+        let actions = self.hosts.values().flat_map(|host| &host.routes).map(|route| &route.action);
         let forwards = actions.filter_map(|action| match action {
             Action::Forward(backend) => Some(backend),
             Action::Unavailable => None,
         });
         forwards.collect()
+    }
+
+    /// Every Secret whose certificate is shown, once.
+    #[must_use]
+    pub fn secrets(&self) -> BTreeSet<&Name> {
+        self.certificates.values().collect()
     }
 }

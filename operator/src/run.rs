@@ -28,6 +28,7 @@ use crate::{
     ca::{self, Leaf},
     kube_source, lease,
     metrics::{self, http::Readiness},
+    model::IngressDefaults,
     serve::{self, Admission, Nodes},
     supervise::{Supervisor, TaskEnded},
     webhook, write,
@@ -58,6 +59,8 @@ pub struct Options {
     pub metrics: SocketAddr,
     /// What Envoy configs may make Envoy do.
     pub policy: Policy,
+    /// What holds of Ingresses that do not say otherwise.
+    pub ingress: IngressDefaults,
 }
 
 /// Why the operator stopped.
@@ -96,7 +99,7 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
     let recorder = metrics::install()?;
     let http = bind(options.metrics).await?;
     let mut tasks = Supervisor::new(shutdown.clone());
-    let hub = Hub::new(Engine::under(options.policy.clone()));
+    let hub = Hub::new(Engine::under(options.policy.clone()).with_defaults(options.ingress.clone()));
 
     let readiness = Readiness::default();
     kube_source_and_driver(&client, &options, &hub, &readiness, &mut tasks).await?;

@@ -15,10 +15,10 @@ mod service;
 
 pub use endpoints::{Endpoint, EndpointSlice, SlicePort};
 pub use envoy_config::{BackendRef, EnvoyConfig, Selector, ServiceRef};
-pub use ingress::{Backend, Ingress, IngressClass, PathRule, PathType, PortRef, Rule, Tls};
+pub use ingress::{Annotation, Backend, Ingress, IngressClass, PathRule, PathType, PortRef, Rule, Tls};
 pub use meta::Meta;
 pub use secret::{Node, Secret};
-pub use service::{LoadBalancerAddress, Protocol, Service, ServicePort, ServiceType};
+pub use service::{LoadBalancerAddress, Protocol, Service, ServicePort, ServiceType, Written};
 
 /// The kinds of objects that the mesh reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

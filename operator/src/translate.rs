@@ -24,6 +24,8 @@ pub struct Output {
     pub resources: BTreeMap<Key, Intent>,
     /// Endpoints that its clusters want, as EDS names.
     pub endpoints: BTreeSet<EndpointsName>,
+    /// Secrets of Kubernetes that it names, there or not.
+    pub secrets: BTreeSet<Name>,
     /// What is wrong with it.
     pub problems: Vec<Problem>,
 }

@@ -105,7 +105,7 @@ impl Door {
             Ok(request) => request,
             Err(_) => return malformed(StatusCode::BAD_REQUEST, "no_request", "the AdmissionReview has no request"),
         };
-        let look = |ingress: &_| self.hub.read(|engine| admission::look(ingress, engine.index()));
+        let look = |ingress: &_| self.hub.read(|engine| admission::look(ingress, engine.index(), engine.defaults()));
         let verdict = admission::judge(&request, &self.policy, look);
         note(&request, &verdict);
         let answer = admission::respond(&request, &verdict).into_review();

@@ -106,8 +106,9 @@ fn an_ingress_of_ours_is_warned_of_and_another_one_is_left_alone() {
     let class: networking::IngressClass = serde_json::from_value(class).unwrap();
     index.apply(crate::Object::IngressClass((&class).into()));
     let warnings = |class| {
-        let verdict =
-            judge(&request("Ingress", &ingress(class), &Value::Null), &Policy::default(), |it| look(it, &index));
+        let verdict = judge(&request("Ingress", &ingress(class), &Value::Null), &Policy::default(), |it| {
+            look(it, &index, &IngressDefaults::default())
+        });
         assert_eq!(verdict.errors, []);
         verdict.warnings.into_iter().map(|problem| problem.field).collect::<Vec<_>>()
     };

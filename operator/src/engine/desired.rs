@@ -5,6 +5,8 @@ use axoneme_api::names;
 
 use super::writes::{DummySlice, IngressService, Owner, Target, Write};
 use crate::index::Index;
+use crate::model::IngressDefaults;
+use crate::model::options::{Options, RequestedType};
 use crate::problem::{Problem, Reason};
 use crate::source::{Ingress, Kind, Name, ObjectKey};
 
@@ -15,9 +17,9 @@ pub(super) fn targets(ingress: &Name) -> [Target; 3] {
 }
 
 /// The write that a target needs, if any.
-pub(super) fn write(target: &Target, index: &Index) -> Option<Write> {
+pub(super) fn write(target: &Target, index: &Index, defaults: &IngressDefaults) -> Option<Write> {
     match target {
-        Target::Service(name) => service(name, index),
+        Target::Service(name) => service(name, index, defaults),
         Target::EndpointSlice(name) => slice(name, index),
         Target::IngressStatus(name) => status(name, index),
         Target::ConfigStatus(_) => None,
@@ -34,13 +36,18 @@ fn owner(ingress: &Ingress) -> Owner {
     Owner { name: ingress.meta.name.name.to_string(), uid: ingress.meta.uid.clone() }
 }
 
-fn service(name: &Name, index: &Index) -> Option<Write> {
+fn service(name: &Name, index: &Index, defaults: &IngressDefaults) -> Option<Write> {
     let there = index.service(name);
     match ingress_for(name, index) {
         // Kubernetes takes the Service away first and the Ingress last: making it anew would keep both for ever.
         Some(ingress) if ingress.meta.deleting => None,
         Some(ingress) => {
-            let wanted = IngressService { name: name.clone(), owner: owner(ingress) };
+            let (mut options, _) = Options::of(ingress, defaults);
+            // A class cannot change, and may have come from elsewhere.
+            if let Some(class) = there.and_then(|service| service.written.class.clone()) {
+                options.service.class = (options.service.type_ == RequestedType::LoadBalancer).then_some(class);
+            }
+            let wanted = IngressService { name: name.clone(), owner: owner(ingress), options: options.service };
             (!there.is_some_and(|service| wanted.is_met_by(service))).then_some(Write::Service(wanted))
         }
         None => there.filter(|service| service.is_ingress).map(|_| Write::DeleteService(name.clone())),

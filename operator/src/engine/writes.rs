@@ -10,8 +10,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::status::ConfigStatus;
+use crate::model::options::ServiceOptions;
 use crate::source::{
-    Endpoint, EndpointSlice, Kind, LoadBalancerAddress, Name, ObjectKey, Service, ServicePort, ServiceType, SlicePort,
+    Endpoint, EndpointSlice, Kind, LoadBalancerAddress, Name, ObjectKey, Protocol, Service, ServicePort, ServiceType,
+    SlicePort,
 };
 
 /// One write. The target is in the variant, the desired state is whole: the last one for a target counts.
@@ -78,13 +80,15 @@ pub struct Owner {
     pub uid: Option<String>,
 }
 
-/// The `LoadBalancer` Service `cilium-ingress-<ingress>`: the address of an Ingress. It selects nothing.
+/// The Service `cilium-ingress-<ingress>`: the address of an Ingress. It selects nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IngressService {
     /// Namespace of the Ingress, name from [`names::ingress_service`].
     pub name: Name,
     /// The Ingress.
     pub owner: Owner,
+    /// What its annotations ask for.
+    pub options: ServiceOptions,
 }
 
 /// Its EndpointSlice with [`names::DUMMY_ENDPOINT`], because load balancers announce a Service only when it has one.
@@ -126,24 +130,47 @@ impl Owner {
 const PORTS: [(&str, u16); 2] = [("http", 80), ("https", 443)];
 
 impl IngressService {
-    /// The ports that the Service must have. Node ports are given by the API server.
-    pub fn ports() -> impl Iterator<Item = ServicePort> {
-        PORTS.into_iter().map(|(name, port)| ServicePort {
+    /// The ports that the Service must have. Node ports that nobody asked for are given by the API server.
+    pub fn ports(&self) -> impl Iterator<Item = ServicePort> {
+        let node_ports = [self.options.insecure_node_port, self.options.secure_node_port];
+        PORTS.into_iter().zip(node_ports).map(|((name, port), node_port)| ServicePort {
             name: name.to_owned(),
             port,
-            node_port: None,
-            protocol: crate::source::Protocol::Tcp,
+            node_port,
+            protocol: Protocol::Tcp,
+            app_protocol: None,
         })
+    }
+
+    /// Labels besides those of every object of ours.
+    #[must_use]
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        self.options.labels.clone()
+    }
+
+    /// Annotations: what is copied, and a list of it. The list shows what was copied before and is not wanted any more, on
+    /// an object on which others write annotations too.
+    #[must_use]
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        let copied: Vec<_> = self.options.annotations.keys().chain(self.options.labels.keys()).cloned().collect();
+        let list = (!copied.is_empty()).then(|| (names::COPIED_ANNOTATION.to_owned(), copied.join(",")));
+        self.options.annotations.clone().into_iter().chain(list).collect()
     }
 
     /// Whether the Service in the cluster is what it should be.
     #[must_use]
     pub fn is_met_by(&self, service: &Service) -> bool {
-        let ports = service.ports.iter().map(|port| ServicePort { node_port: None, ..port.clone() });
+        let written = &service.written;
         service.is_ingress
-            && service.type_ == ServiceType::LoadBalancer
+            && service.type_ == ServiceType::from(self.options.type_)
             && !service.has_selector
-            && ports.eq(Self::ports())
+            && service.ports.len() == PORTS.len()
+            && self.ports().zip(&service.ports).all(|(wanted, there)| is_port(&wanted, there))
+            && written.local_traffic_only == self.options.local_traffic_only
+            && written.class == self.options.class
+            && has(&written.labels, &self.labels())
+            && has(&written.annotations, &self.annotations())
+            && written.annotations.get(names::COPIED_ANNOTATION) == self.annotations().get(names::COPIED_ANNOTATION)
     }
 
     /// The object for server-side apply.
@@ -152,15 +179,22 @@ impl IngressService {
         let port = |port: ServicePort| core::ServicePort {
             name: Some(port.name),
             port: i32::from(port.port),
+            node_port: port.node_port.map(i32::from),
             protocol: Some("TCP".to_owned()),
             target_port: Some(IntOrString::Int(i32::from(names::DUMMY_ENDPOINT.1))),
             ..core::ServicePort::default()
         };
+        let mut metadata = self.owner.metadata(&self.name, &[]);
+        metadata.annotations = Some(self.annotations()).filter(|annotations| !annotations.is_empty());
+        metadata.labels.get_or_insert_default().extend(self.labels());
+        let policy = if self.options.local_traffic_only { "Local" } else { "Cluster" };
         core::Service {
-            metadata: self.owner.metadata(&self.name, &[]),
+            metadata,
             spec: Some(core::ServiceSpec {
-                type_: Some("LoadBalancer".to_owned()),
-                ports: Some(Self::ports().map(port).collect()),
+                type_: Some(ServiceType::from(self.options.type_).to_string()),
+                load_balancer_class: self.options.class.clone(),
+                external_traffic_policy: Some(policy.to_owned()),
+                ports: Some(self.ports().map(port).collect()),
                 ..core::ServiceSpec::default()
             }),
             status: None,
@@ -168,7 +202,22 @@ impl IngressService {
     }
 }
 
+/// A node port is what was asked for, or whatever the API server gave.
+fn is_port(wanted: &ServicePort, there: &ServicePort) -> bool {
+    (&wanted.name, wanted.port, wanted.protocol) == (&there.name, there.port, there.protocol)
+        && wanted.node_port.is_none_or(|port| there.node_port == Some(port))
+}
+
+fn has(there: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
+    wanted.iter().all(|(key, value)| there.get(key) == Some(value))
+}
+
 impl DummySlice {
+    /// The names of its ports, which are those of the Service.
+    pub fn ports() -> impl Iterator<Item = &'static str> {
+        PORTS.into_iter().map(|(name, _)| name)
+    }
+
     /// Whether the slice in the cluster is what it should be.
     #[must_use]
     pub fn is_met_by(&self, slice: &EndpointSlice) -> bool {
@@ -187,7 +236,7 @@ impl DummySlice {
     #[must_use]
     pub fn to_object(&self) -> discovery::EndpointSlice {
         let (address, number) = names::DUMMY_ENDPOINT;
-        let port = |(name, _): (&str, u16)| discovery::EndpointPort {
+        let port = |name: &str| discovery::EndpointPort {
             name: Some(name.to_owned()),
             port: Some(i32::from(number)),
             protocol: Some("TCP".to_owned()),
@@ -197,7 +246,7 @@ impl DummySlice {
             metadata: self.owner.metadata(&self.name, &[("kubernetes.io/service-name", &self.name.name)]),
             address_type: "IPv4".to_owned(),
             endpoints: Some(vec![discovery::Endpoint { addresses: vec![address.to_owned()], ..Default::default() }]),
-            ports: Some(PORTS.into_iter().map(port).collect()),
+            ports: Some(Self::ports().map(port).collect()),
         }
     }
 }

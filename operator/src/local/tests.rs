@@ -1,5 +1,5 @@
 use super::*;
-use crate::source::{Protocol, ServicePort};
+use crate::source::{ServicePort, ServiceType};
 
 fn pools(cluster: &str) -> Pools {
     Pools {
@@ -10,7 +10,8 @@ fn pools(cluster: &str) -> Pools {
 }
 
 fn make(name: &str, type_: ServiceType) -> Service {
-    let port = ServicePort { name: String::new(), port: 80, node_port: None, protocol: Protocol::Tcp };
+    let port =
+        ServicePort { name: String::new(), port: 80, node_port: None, protocol: Protocol::Tcp, app_protocol: None };
     Service {
         meta: Meta::named("default", name),
         type_,
@@ -21,6 +22,7 @@ fn make(name: &str, type_: ServiceType) -> Service {
         ports: vec![port],
         has_selector: true,
         is_ingress: false,
+        written: Written::default(),
     }
 }
 

@@ -3,37 +3,73 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::{Action, Backend, Host, HttpModel, PathMatch, Route};
+use super::certificates::{Certificates, certificates};
+use super::options::Options;
+use super::{
+    Action, Backend, Connection, Host, HttpModel, IngressDefaults, Limits, PathMatch, Route, Speaks, VirtualHost,
+};
 use crate::index::Index;
 use crate::problem::{Problem, Reason};
-use crate::source::{self, Ingress, Name, PathRule, PathType, PortRef};
+use crate::source::{self, Ingress, Name, PathRule, PathType, PortRef, ServicePort, ServiceType};
 
-/// Understands an Ingress. The index answers which Services and ports exist. Costs the size of the Ingress.
+/// Understands an Ingress. The index answers which Services, ports and Secrets exist. Costs the size of the Ingress.
 #[must_use]
-pub fn ingest(ingress: &Ingress, index: &Index) -> (HttpModel, Vec<Problem>) {
-    let mut ingest = Ingest { ingress, index, hosts: BTreeMap::new(), problems: Vec::new() };
+pub fn ingest(ingress: &Ingress, index: &Index, defaults: &IngressDefaults) -> (HttpModel, Vec<Problem>) {
+    let (options, problems) = Options::of(ingress, defaults);
+    let mut ingest = Ingest { ingress, index, options, hosts: BTreeMap::new(), problems };
     for (at, rule) in ingress.rules.iter().enumerate() {
         ingest.rule(&format!("spec.rules[{at}]"), rule);
     }
+    let Certificates { hosts: tls, usable, problems } = certificates(ingress, index, defaults);
+    ingest.problems.extend(problems);
+    let https_only = ingest.options.force_https.unwrap_or(defaults.enforce_https).then_some(defaults.redirect_code);
+    if https_only.is_some() {
+        tls.iter().for_each(|host| ingest.name(host));
+    }
     ingest.default_backend();
-    ingest.ignored();
+
+    let has_tls = |host: &Host| {
+        [Some(host), host.wildcard().as_ref(), Some(&Host::Any)].into_iter().flatten().any(|it| tls.contains(it))
+    };
     let route = |(matcher, action)| Route { matcher, action };
-    let hosts = ingest.hosts.into_iter().map(|(host, routes)| (host, routes.into_iter().map(route).collect()));
-    (HttpModel { hosts: hosts.collect() }, ingest.problems)
+    let virtual_host = |(host, routes): (Host, BTreeMap<PathMatch, Action>)| {
+        let https_only = https_only.filter(|_| has_tls(&host));
+        (host, VirtualHost { routes: routes.into_iter().map(route).collect(), https_only })
+    };
+    let options = &ingest.options;
+    let model = HttpModel {
+        certificates: usable,
+        limits: Limits {
+            request: options.request_timeout.unwrap_or(defaults.request_timeout),
+            idle: options.stream_idle_timeout.unwrap_or(defaults.stream_idle_timeout),
+        },
+        connection: Connection {
+            idle: defaults.stream_idle_timeout,
+            trusted_hops: defaults.trusted_hops,
+            escaped_slashes: options.escaped_slashes,
+            underscores: options.underscores,
+        },
+        hosts: ingest.hosts.into_iter().map(virtual_host).collect(),
+    };
+    (model, ingest.problems)
 }
 
 struct Ingest<'a> {
     ingress: &'a Ingress,
     index: &'a Index,
+    options: Options,
     hosts: BTreeMap<Host, BTreeMap<PathMatch, Action>>,
     problems: Vec<Problem>,
 }
 
 impl Ingest<'_> {
     fn rule(&mut self, field: &str, rule: &source::Rule) {
-        let host = match parse_host(rule.host.as_deref()) {
+        let host = match rule.host.as_deref().map_or(Ok(Host::Any), Host::parse) {
             Ok(host) => host,
-            Err(why) => return self.error(Reason::Invalid, format!("{field}.host"), why),
+            Err(why) => {
+                let why = format!("{why}; the rule is ignored");
+                return self.error(Reason::Invalid, format!("{field}.host"), why);
+            }
         };
         let Some(paths) = &rule.paths else {
             let why = "a rule without http serves nothing and is ignored";
@@ -45,7 +81,7 @@ impl Ingest<'_> {
     }
 
     fn path(&mut self, host: &Host, field: &str, rule: &PathRule) {
-        let matcher = match parse_path(rule) {
+        let matcher = match parse_path(rule, self.options.regex) {
             Ok(matcher) => matcher,
             Err((part, why)) => return self.error(Reason::Invalid, format!("{field}.{part}"), why),
         };
@@ -56,6 +92,16 @@ impl Ingest<'_> {
                 let why = "the same host and path stand further up in this Ingress; the first one counts";
                 self.problems.push(Problem::warning(Reason::Conflict, field, why));
             }
+        }
+    }
+
+    /// A host with TLS that no rule names for itself has the routes of the rules that cover it, so that it can go to https
+    /// while others do not.
+    fn name(&mut self, host: &Host) {
+        let covers = [host.wildcard(), Some(Host::Any)];
+        let covering = covers.iter().flatten().find_map(|host| self.hosts.get(host)).cloned();
+        if let Some(routes) = covering {
+            self.hosts.entry(host.clone()).or_insert(routes);
         }
     }
 
@@ -80,7 +126,7 @@ impl Ingest<'_> {
         }
     }
 
-    fn backend(&self, field: &str, backend: &source::Backend) -> Result<Backend, Problem> {
+    fn backend(&mut self, field: &str, backend: &source::Backend) -> Result<Backend, Problem> {
         let unavailable = "requests get 503";
         let (name, port) = match backend {
             source::Backend::Service { name, port } => (name, port),
@@ -98,6 +144,13 @@ impl Ingest<'_> {
             let why = format!("Service {service_name} does not exist; {unavailable} until it does");
             return Err(Problem::error(Reason::ServiceNotFound, format!("{field}.service.name"), why));
         };
+        if service.type_ == ServiceType::ExternalName {
+            let why = format!(
+                "Service {service_name} is an ExternalName: a name elsewhere is not followed, as it could lead anywhere; \
+                 {unavailable}"
+            );
+            return Err(Problem::error(Reason::Unsupported, format!("{field}.service.name"), why));
+        }
         let field = format!("{field}.service.port");
         let (found, port) = match port {
             PortRef::Number(number) => {
@@ -109,26 +162,29 @@ impl Ingest<'_> {
                 return Err(Problem::error(Reason::Invalid, field, why));
             }
         };
-        if found.is_none() {
+        let Some(found) = found else {
             let ports: Vec<_> = service.tcp_ports().map(|it| format!("{} {}", it.port, it.name)).collect();
             let ports: Vec<_> = ports.iter().map(|port| port.trim_end()).collect();
             let has = if ports.is_empty() { "it has none".to_owned() } else { format!("it has {}", ports.join(", ")) };
             let why = format!("Service {service_name} has no TCP port {port} ({has}); {unavailable}");
             return Err(Problem::error(Reason::PortNotFound, field, why));
-        }
-        Ok(Backend { service: service_name, port })
+        };
+        let speaks = self.speaks(&field, &service_name, found);
+        Ok(Backend { service: service_name, port, speaks })
     }
 
-    /// What is written in the Ingress and has no effect.
-    fn ignored(&mut self) {
-        for (option, value) in &self.ingress.options {
-            let field = format!("metadata.annotations[\"{}{option}\"]", axoneme_api::names::INGRESS_PREFIX);
-            let why = format!("{value:?} has no effect: this annotation is not supported");
-            self.problems.push(Problem::warning(Reason::Unsupported, field, why));
-        }
-        if !self.ingress.tls.is_empty() {
-            let why = "TLS is not served; the hosts answer on port 80 only";
-            self.problems.push(Problem::warning(Reason::Unsupported, "spec.tls", why));
+    /// What the Service says that its port speaks.
+    /// <https://kubernetes.io/docs/concepts/services-networking/service/#application-protocol>
+    fn speaks(&mut self, field: &str, service: &Name, port: &ServicePort) -> Speaks {
+        match port.app_protocol.as_deref() {
+            Some("kubernetes.io/h2c" | "h2c" | "grpc") => Speaks::Http2,
+            Some("kubernetes.io/ws" | "ws" | "http") => Speaks::Http1,
+            Some(tls @ ("kubernetes.io/wss" | "wss" | "https")) => {
+                let why = format!("Service {service} says {tls}, but backends are asked without TLS");
+                self.problems.push(Problem::warning(Reason::Unsupported, field, why));
+                Speaks::Unknown
+            }
+            _ => Speaks::Unknown,
         }
     }
 
@@ -137,25 +193,12 @@ impl Ingest<'_> {
     }
 }
 
-fn parse_host(host: Option<&str>) -> Result<Host, String> {
-    let Some(host) = host else { return Ok(Host::Any) };
-    let host = host.to_ascii_lowercase();
-    let plain = |name: &str| {
-        let label = |label: &str| {
-            let inside = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-            inside && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
-        };
-        name.split('.').all(label)
-    };
-    match host.strip_prefix("*.") {
-        Some(rest) if plain(rest) => Ok(Host::Wildcard(rest.to_owned())),
-        None if plain(&host) => Ok(Host::Exact(host)),
-        _ => Err(format!("{host:?} is no DNS name, nor one with \"*.\" in front; the rule is ignored")),
-    }
-}
-
-fn parse_path(rule: &PathRule) -> Result<PathMatch, (&'static str, String)> {
+/// `regex` says what `ImplementationSpecific` means.
+fn parse_path(rule: &PathRule, regex: bool) -> Result<PathMatch, (&'static str, String)> {
     let path = rule.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
+    if regex && rule.path_type == PathType::ImplementationSpecific {
+        return Ok(PathMatch::Regex(path.to_owned()));
+    }
     if !path.starts_with('/') || path.contains(['?', '#']) {
         return Err(("path", format!("{path:?} must begin with / and hold neither ? nor #; the path is ignored")));
     }

@@ -7,6 +7,9 @@ use k8s_openapi::api::networking::v1 as k8s;
 
 use super::{LoadBalancerAddress, Meta};
 
+/// What kubectl remembers of an object.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// An IngressClass: whose the Ingresses that name it are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IngressClass {
@@ -27,8 +30,12 @@ pub struct Ingress {
     pub class: Option<String>,
     /// The annotation that was used before that field. It wins, also when empty.
     pub legacy_class: Option<String>,
-    /// Annotations that start with `ingress.cilium.io/`, without that prefix.
-    pub options: BTreeMap<String, String>,
+    /// Annotations that change how it is served, by what follows their prefix.
+    pub options: BTreeMap<String, Annotation>,
+    /// All other annotations: some of them are copied to the Service.
+    pub annotations: BTreeMap<String, String>,
+    /// Labels, likewise.
+    pub labels: BTreeMap<String, String>,
     /// `spec.defaultBackend`.
     pub default_backend: Option<Backend>,
     /// `spec.rules`.
@@ -37,6 +44,15 @@ pub struct Ingress {
     pub tls: Vec<Tls>,
     /// `status.loadBalancer.ingress`: what we wrote last, or somebody before us.
     pub load_balancer: Vec<LoadBalancerAddress>,
+}
+
+/// An annotation as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotation {
+    /// Its key in full, to name it.
+    pub key: String,
+    /// Its value.
+    pub value: String,
 }
 
 /// One of `spec.rules`.
@@ -131,9 +147,14 @@ impl From<&k8s::Ingress> for Ingress {
                 .clone()
                 .find(|(key, _)| *key == names::LEGACY_CLASS_ANNOTATION)
                 .map(|(_, class)| class.clone()),
-            options: annotations
-                .filter_map(|(key, value)| Some((key.strip_prefix(names::INGRESS_PREFIX)?.to_owned(), value.clone())))
+            options: options(annotations.clone()),
+            annotations: annotations
+                .filter(|(key, _)| !names::INGRESS_PREFIXES.iter().any(|prefix| key.starts_with(prefix)))
+                // As large as the whole object, and of nobody's interest but kubectl's.
+                .filter(|(key, _)| *key != LAST_APPLIED)
+                .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
+            labels: ingress.metadata.labels.clone().unwrap_or_default(),
             default_backend: spec.and_then(|spec| spec.default_backend.as_ref()).map(Backend::from),
             rules: spec.and_then(|spec| spec.rules.as_ref()).into_iter().flatten().map(Rule::from).collect(),
             tls: spec
@@ -150,6 +171,17 @@ impl From<&k8s::Ingress> for Ingress {
                 .collect(),
         }
     }
+}
+
+/// The weakest prefix first, so that a stronger one takes its place.
+fn options<'a>(annotations: impl Iterator<Item = (&'a String, &'a String)> + Clone) -> BTreeMap<String, Annotation> {
+    let of_prefix = |prefix: &'static str| {
+        annotations.clone().filter_map(move |(key, value)| {
+            let option = key.strip_prefix(prefix)?.to_owned();
+            Some((option, Annotation { key: key.clone(), value: value.clone() }))
+        })
+    };
+    names::INGRESS_PREFIXES.into_iter().rev().flat_map(of_prefix).collect()
 }
 
 impl From<&k8s::IngressRule> for Rule {

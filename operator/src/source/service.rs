@@ -1,5 +1,6 @@
 //! Service in its reduced form: the addresses and ports that clients dial.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -29,6 +30,21 @@ pub struct Service {
     pub has_selector: bool,
     /// Carries the label of a Service that the operator writes for an Ingress.
     pub is_ingress: bool,
+    /// What else the operator writes into such a Service; of other Services, nothing.
+    pub written: Written,
+}
+
+/// What only the Service of an Ingress is looked at for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// `metadata.annotations`.
+    pub annotations: BTreeMap<String, String>,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `spec.loadBalancerClass`, which cannot change.
+    pub class: Option<String>,
+    /// `spec.externalTrafficPolicy` is `Local`.
+    pub local_traffic_only: bool,
 }
 
 /// `spec.type` of a Service.
@@ -45,6 +61,17 @@ pub enum ServiceType {
     ExternalName,
 }
 
+impl fmt::Display for ServiceType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ClusterIp => "ClusterIP",
+            Self::NodePort => "NodePort",
+            Self::LoadBalancer => "LoadBalancer",
+            Self::ExternalName => "ExternalName",
+        })
+    }
+}
+
 /// One of a Service's ports.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServicePort {
@@ -56,6 +83,8 @@ pub struct ServicePort {
     pub node_port: Option<u16>,
     /// Only TCP is redirected.
     pub protocol: Protocol,
+    /// `appProtocol`: what is spoken there.
+    pub app_protocol: Option<String>,
 }
 
 /// Transport of a port.
@@ -116,9 +145,16 @@ impl From<&k8s::Service> for Service {
     fn from(service: &k8s::Service) -> Self {
         let spec = service.spec.clone().unwrap_or_default();
         let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-        let written: Vec<String> =
+        let cluster_ips: Vec<String> =
             spec.cluster_ips.filter(|ips| !ips.is_empty()).unwrap_or_else(|| spec.cluster_ip.into_iter().collect());
         let (label, value) = names::INGRESS_LABEL;
+        let is_ingress = service.metadata.labels.iter().flatten().any(|(k, v)| k == label && v == value);
+        let written = Written {
+            annotations: service.metadata.annotations.clone().unwrap_or_default(),
+            labels: service.metadata.labels.clone().unwrap_or_default(),
+            class: spec.load_balancer_class,
+            local_traffic_only: spec.external_traffic_policy.as_deref() == Some("Local"),
+        };
         Self {
             meta: Meta::from(&service.metadata),
             type_: match spec.type_.as_deref() {
@@ -127,8 +163,8 @@ impl From<&k8s::Service> for Service {
                 Some("ExternalName") => ServiceType::ExternalName,
                 _ => ServiceType::ClusterIp,
             },
-            headless: written.iter().any(|ip| ip == "None"),
-            cluster_ips: written.iter().filter_map(|ip| ip.parse().ok()).collect(),
+            headless: cluster_ips.iter().any(|ip| ip == "None"),
+            cluster_ips: cluster_ips.iter().filter_map(|ip| ip.parse().ok()).collect(),
             external_ips: spec.external_ips.iter().flatten().filter_map(|ip| ip.parse().ok()).collect(),
             load_balancer: status
                 .and_then(|status| status.ingress.as_ref())
@@ -138,7 +174,8 @@ impl From<&k8s::Service> for Service {
                 .collect(),
             ports: spec.ports.iter().flatten().filter_map(|port| ServicePort::try_from(port).ok()).collect(),
             has_selector: spec.selector.is_some_and(|selector| !selector.is_empty()),
-            is_ingress: service.metadata.labels.iter().flatten().any(|(k, v)| k == label && v == value),
+            is_ingress,
+            written: if is_ingress { written } else { Written::default() },
         }
     }
 }
@@ -152,6 +189,7 @@ impl TryFrom<&k8s::ServicePort> for ServicePort {
             port: u16::try_from(port.port)?,
             node_port: port.node_port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0),
             protocol: Protocol::from_name(port.protocol.as_deref()),
+            app_protocol: port.app_protocol.clone(),
         })
     }
 }

@@ -149,6 +149,7 @@ fn dangling<'a>(
 #[must_use]
 pub fn translate(parsed: &Parsed, index: &Index) -> Output {
     let mut output = parsed.resources.clone();
+    output.secrets = parsed.secrets();
     secrets::put(&parsed.secrets, index, &mut output);
     for (at, service) in parsed.config.services.iter().enumerate() {
         redirect_service(parsed, &format!("spec.services[{at}]"), service, index, &mut output);

@@ -1,20 +1,51 @@
-//! Routes of an HTTP model as an Envoy RouteConfiguration.
+//! Routes of an HTTP model as Envoy RouteConfigurations: one for plain requests, one for those over TLS.
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::model::{Action, Backend, Host, HttpModel, PathMatch, Route};
+use crate::model::{Action, Backend, Host, HttpModel, Limits, PathMatch, RedirectCode, Route, Speaks, VirtualHost};
 
-/// The RouteConfiguration `name`. `cluster` names the cluster of a backend.
-pub(super) fn route_configuration(name: &str, model: &HttpModel, cluster: impl Fn(&Backend) -> String) -> Value {
-    let anywhere = model.hosts.get(&Host::Any).map_or(&[][..], Vec::as_slice);
-    let virtual_host = |(host, routes): (&Host, &Vec<Route>)| {
-        let mut all: Vec<_> = routes.iter().map(|it| route(it, one_label(host, false), &cluster)).collect();
+/// Where authorities that give out certificates look for proof, over plain HTTP (RFC 8555, 8.3).
+const CHALLENGES: &str = "/.well-known/acme-challenge/";
+
+/// Which requests a table is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Side {
+    /// Without TLS.
+    Plain,
+    /// With TLS.
+    Secure,
+}
+
+impl Side {
+    /// As Cilium calls the table, which is also its prefix in Envoy's statistics.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "listener-insecure",
+            Self::Secure => "listener-secure",
+        }
+    }
+}
+
+/// The RouteConfiguration `name`. `cluster` names the cluster of a backend, for HTTP/2 or not.
+pub(super) fn route_configuration(
+    name: &str,
+    model: &HttpModel,
+    side: Side,
+    cluster: impl Fn(&Backend, bool) -> String,
+) -> Value {
+    let is_trusted = model.connection.trusted_hops > 0;
+    let table = Table { side, is_trusted, limits: model.limits, cluster };
+    let anywhere = model.hosts.get(&Host::Any);
+    let virtual_host = |(host, it): (&Host, &VirtualHost)| {
+        let mut routes = table.routes(it, one_label(host, false).as_ref());
         if matches!(host, Host::Wildcard(_)) {
             // Envoy's `*.` stands for any number of labels, that of an Ingress for one. The others are nobody's in
             // particular.
-            all.extend(anywhere.iter().map(|it| route(it, one_label(host, true), &cluster)));
+            routes.extend(anywhere.into_iter().flat_map(|it| table.routes(it, one_label(host, true).as_ref())));
         }
-        json!({ "name": domain(host), "domains": [domain(host)], "routes": all })
+        json!({ "name": host.pattern(), "domains": [host.pattern()], "routes": routes })
     };
     json!({
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
@@ -25,11 +56,11 @@ pub(super) fn route_configuration(name: &str, model: &HttpModel, cluster: impl F
     })
 }
 
-fn domain(host: &Host) -> String {
-    match host {
-        Host::Any => "*".to_owned(),
-        Host::Exact(host) => host.clone(),
-        Host::Wildcard(rest) => format!("*.{rest}"),
+/// As protobuf writes durations in JSON.
+pub(super) fn duration(duration: Duration) -> String {
+    match duration.subsec_nanos() {
+        0 => format!("{}s", duration.as_secs()),
+        nanos => format!("{}.{nanos:09}s", duration.as_secs()),
     }
 }
 
@@ -44,21 +75,103 @@ fn one_label(host: &Host, invert: bool) -> Option<Value> {
     Some(matcher)
 }
 
-fn route(route: &Route, header: Option<Value>, cluster: impl Fn(&Backend) -> String) -> Value {
-    let mut matcher = match &route.matcher {
+struct Table<F> {
+    side: Side,
+    /// A proxy in front may say that the client came by https.
+    is_trusted: bool,
+    limits: Limits,
+    cluster: F,
+}
+
+impl<F: Fn(&Backend, bool) -> String> Table<F> {
+    /// The routes of a virtual host, each under a condition.
+    fn routes(&self, host: &VirtualHost, condition: Option<&Value>) -> Vec<Value> {
+        let conditions: Vec<_> = condition.into_iter().cloned().collect();
+        let Some(code) = host.https_only.filter(|_| self.side == Side::Plain) else {
+            return self.all(host, &conditions);
+        };
+        let is_challenge = json!({ "name": ":path", "string_match": { "prefix": CHALLENGES } });
+        let to_challenges = [conditions.clone(), vec![is_challenge]].concat();
+        let open = host.routes.iter().filter(|route| may_be_challenge(&route.matcher));
+        let mut routes: Vec<_> = open.flat_map(|route| self.route(route, &to_challenges)).collect();
+        if !self.is_trusted {
+            routes.push(redirect(code, &conditions));
+            return routes;
+        }
+        let is_plain = json!({
+            "name": "x-forwarded-proto",
+            "string_match": { "exact": "https" },
+            "invert_match": true,
+            "treat_missing_header_as_empty": true,
+        });
+        routes.push(redirect(code, &[conditions.clone(), vec![is_plain]].concat()));
+        routes.extend(self.all(host, &conditions));
+        routes
+    }
+
+    fn all(&self, host: &VirtualHost, conditions: &[Value]) -> Vec<Value> {
+        host.routes.iter().flat_map(|route| self.route(route, conditions)).collect()
+    }
+
+    fn route(&self, route: &Route, conditions: &[Value]) -> Vec<Value> {
+        let backend = match &route.action {
+            Action::Unavailable => {
+                let matches = matches(&route.matcher, conditions);
+                return vec![json!({ "match": matches, "direct_response": { "status": 503 } })];
+            }
+            Action::Forward(backend) => backend,
+        };
+        let forward = |conditions: &[Value], http2: bool| {
+            json!({
+                "match": matches(&route.matcher, conditions),
+                "route": {
+                    "cluster": (self.cluster)(backend, http2),
+                    // Written out, because without it Envoy cuts every request after 15 s: uploads, SSE, gRPC streams.
+                    "timeout": duration(self.limits.request),
+                    "idle_timeout": duration(self.limits.idle),
+                },
+            })
+        };
+        match backend.speaks {
+            Speaks::Http1 => vec![forward(conditions, false)],
+            Speaks::Http2 => vec![forward(conditions, true)],
+            Speaks::Unknown => {
+                let is_grpc = json!({ "name": "content-type", "string_match": { "prefix": "application/grpc" } });
+                vec![forward(&[conditions, &[is_grpc]].concat(), true), forward(conditions, false)]
+            }
+        }
+    }
+}
+
+fn matches(matcher: &PathMatch, conditions: &[Value]) -> Value {
+    let mut matches = match matcher {
         PathMatch::Exact(path) => json!({ "path": path }),
+        PathMatch::Regex(regex) => json!({ "safe_regex": { "regex": regex } }),
         PathMatch::Prefix(path) if path == "/" => json!({ "prefix": "/" }),
         PathMatch::Prefix(path) => json!({ "path_separated_prefix": path }),
     };
-    if let Some(header) = header {
-        matcher["headers"] = json!([header]);
+    if !conditions.is_empty() {
+        matches["headers"] = json!(conditions);
     }
-    match &route.action {
-        Action::Forward(backend) => json!({
-            "match": matcher,
-            // Written out, because without it Envoy cuts every request after 15 s: uploads, SSE, gRPC streams.
-            "route": { "cluster": cluster(backend), "timeout": "0s" },
-        }),
-        Action::Unavailable => json!({ "match": matcher, "direct_response": { "status": 503 } }),
+    matches
+}
+
+fn redirect(code: RedirectCode, conditions: &[Value]) -> Value {
+    let everything = PathMatch::Prefix("/".to_owned());
+    json!({
+        "match": matches(&everything, conditions),
+        "redirect": { "https_redirect": true, "response_code": code.envoy_name() },
+    })
+}
+
+/// Whether a match is about challenges or may be about them, among others.
+fn may_be_challenge(matcher: &PathMatch) -> bool {
+    match matcher {
+        PathMatch::Exact(path) => path.starts_with(CHALLENGES),
+        PathMatch::Regex(_) => true,
+        PathMatch::Prefix(path) => {
+            let below = format!("{}/", path.trim_end_matches('/'));
+            below.starts_with(CHALLENGES) || CHALLENGES.starts_with(&below)
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Secrets of Kubernetes as Envoy secrets, for the SDS references of Envoy configs.
+//! Secrets of Kubernetes as Envoy secrets, for the SDS references of Envoy configs and the certificates of Ingresses.
 //!
 //! An SDS name `namespace/secret` means the Secret; `cilium-secrets/<namespace>-<secret>`, as Cilium's own copies are
 //! called, means the same one. Only Secrets of the object's own namespace are given out.
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Output, problem};
 use crate::credential::{Credential, ticket_keys};
-use crate::index::Index;
+use crate::index::{Held, Index};
 use crate::problem::{Problem, Reason};
 use crate::source::{EnvoyConfig, Name, Secret};
 
@@ -89,6 +89,17 @@ pub(super) fn put(secrets: &BTreeMap<String, (Name, String)>, index: &Index, out
             Ok(resource) => output.put(ResourceKind::Secret, &resource, false, None),
             Err(wrong) => output.problems.extend(wrong.iter().map(problem)),
         }
+    }
+}
+
+/// Puts the version in force of one Secret into the output, if there is one. What is wrong with it, others have told.
+pub(super) fn put_in_force(sds: &str, name: &Name, index: &Index, output: &mut Output) {
+    let Some(json) = index.secret(name).and_then(Held::in_force).and_then(|secret| envoy_secret(sds, secret)) else {
+        return;
+    };
+    match decode(&json, "") {
+        Ok(resource) => output.put(ResourceKind::Secret, &resource, false, None),
+        Err(wrong) => output.problems.extend(wrong.iter().map(problem)),
     }
 }
 

@@ -1,0 +1,38 @@
+//! The corpus of `e2e/corpus`: every valid config through the whole chain, every wrong one refused for its reason.
+//!
+//! One test for each file, named after it: `cargo test -p axonctl --test corpus canary` runs those with `canary` in their name.
+//! All of them share one mesh (`axonctl up`, with kernel, eBPF and Envoy real), so a case has a namespace of its own.
+//! Needs root and an Envoy (`cargo xtask setup`). How a case is written is told in `e2e/corpus/README.md`.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod ask;
+mod case;
+mod client;
+mod cluster;
+mod compare;
+mod judge;
+mod stage;
+
+use std::sync::{Arc, OnceLock};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::{case::Case, stage::Stage};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let cases: Arc<Vec<Case>> = Arc::new(case::read_all());
+    // Staged by the first test that runs, and ended before the process: what is static is never dropped.
+    let stage: Arc<OnceLock<Stage>> = Arc::default();
+    let trial = |at: usize| {
+        let (cases, stage) = (Arc::clone(&cases), Arc::clone(&stage));
+        Trial::test(cases[at].name.clone(), move || {
+            let stage = stage.get_or_init(|| Stage::new(&cases));
+            judge::judge(stage, &cases[at]).map_err(Failed::from)
+        })
+    };
+    let trials = (0..cases.len()).map(trial).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(stage);
+    conclusion.exit();
+}

@@ -1,0 +1,50 @@
+//! The gRPC services: one for everybody, and those that Envoy itself asks. Messages are written down as far as they are used.
+
+mod access_log;
+mod authorization;
+mod processing;
+mod rate_limit;
+
+use std::{future::ready, sync::Arc};
+
+use hyper::{Request, Response};
+use prost::Message;
+use tonic::{Status, body::Body, server::Grpc};
+use tonic_prost::ProstCodec;
+use tower::service_fn;
+
+use crate::Backend;
+
+/// A message with one text, both question and answer of `corpus.Echo/Say`.
+#[derive(Clone, PartialEq, Message)]
+struct Text {
+    #[prost(string, tag = "1")]
+    text: String,
+}
+
+/// Answers one call.
+pub(crate) async fn answer(backend: &Arc<Backend>, request: Request<Body>) -> Response<Body> {
+    match request.uri().path() {
+        "/corpus.Echo/Say" => {
+            let say = |question: Text| Ok(Text { text: format!("{}: {}", backend.name, question.text) });
+            unary(request, say).await
+        }
+        "/envoy.service.auth.v3.Authorization/Check" => unary(request, authorization::check).await,
+        "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit" => {
+            unary(request, |question| rate_limit::decide(backend, &question)).await
+        }
+        "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs" => access_log::stream(backend, request).await,
+        "/envoy.service.ext_proc.v3.ExternalProcessor/Process" => processing::stream(backend, request).await,
+        other => Status::unimplemented(format!("nobody serves {other}")).into_http(),
+    }
+}
+
+/// One question, one answer.
+async fn unary<Q, A>(request: Request<Body>, answer: impl Fn(Q) -> Result<A, Status>) -> Response<Body>
+where
+    Q: Message + Default + Send + Sync + 'static,
+    A: Message + Default + Send + Sync + 'static,
+{
+    let service = service_fn(|question: tonic::Request<Q>| ready(answer(question.into_inner()).map(tonic::Response::new)));
+    Grpc::new(ProstCodec::<A, Q>::default()).unary(service, request).await
+}

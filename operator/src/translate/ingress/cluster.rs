@@ -1,0 +1,30 @@
+//! A backend as an Envoy cluster.
+
+use axoneme_envoy::ResourceKind;
+use serde_json::{Value, json};
+
+use super::ads;
+
+/// The cluster `name` whose endpoints are those of the assignment `endpoints`, spoken to in HTTP/2 or HTTP/1.1.
+pub(super) fn json(name: &str, endpoints: &str, http2: bool) -> Value {
+    let protocol = if http2 { "http2_protocol_options" } else { "http_protocol_options" };
+    json!({
+        "@type": ResourceKind::Cluster.type_url(),
+        "name": name,
+        "type": "EDS",
+        "eds_cluster_config": { "service_name": endpoints, "eds_config": ads() },
+        "connect_timeout": "5s",
+        "lb_policy": "ROUND_ROBIN",
+        "outlier_detection": { "split_external_local_origin_errors": true },
+        "circuit_breakers": {
+            "thresholds": [{ "max_retries": 128, "max_connections": 1024, "max_requests": 1024 }],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "common_http_protocol_options": { "idle_timeout": "60s" },
+                "explicit_http_config": { protocol: {} },
+            },
+        },
+    })
+}
