@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use axoneme_api::names;
 use k8s_openapi::api::core::v1 as k8s;
@@ -20,6 +20,8 @@ pub struct Service {
     pub cluster_ips: Vec<IpAddr>,
     /// `clusterIP: None`, written so by the user.
     pub headless: bool,
+    /// `spec.ipFamilies` begins with IPv6; where it is not told, the first of the cluster IPs does.
+    pub is_ipv6_first: bool,
     /// `spec.externalIPs`.
     pub external_ips: Vec<IpAddr>,
     /// `status.loadBalancer.ingress`.
@@ -164,6 +166,10 @@ impl From<&k8s::Service> for Service {
                 _ => ServiceType::ClusterIp,
             },
             headless: cluster_ips.iter().any(|ip| ip == "None"),
+            is_ipv6_first: match spec.ip_families.iter().flatten().next() {
+                Some(family) => family == "IPv6",
+                None => cluster_ips.first().is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok()),
+            },
             cluster_ips: cluster_ips.iter().filter_map(|ip| ip.parse().ok()).collect(),
             external_ips: spec.external_ips.iter().flatten().filter_map(|ip| ip.parse().ok()).collect(),
             load_balancer: status
