@@ -11,11 +11,7 @@ use crate::Dual;
 pub fn endpoint_slices(namespace: &str, service: &str, port_name: &str, port: u16, backends: &[Dual]) -> String {
     let families = [("IPv4", 0), ("IPv6", 1)];
     let slice = |(family, index): (&str, usize)| {
-        let addresses: Vec<IpAddr> = backends.iter().map(|backend| backend.each()[index]).collect();
-        let endpoints: String = addresses
-            .iter()
-            .map(|address| format!("\n- addresses: [\"{address}\"]\n  conditions: {{ready: true}}"))
-            .collect();
+        let endpoints: String = backends.iter().map(|backend| endpoint(backend, backend.each()[index])).collect();
         let endpoints = if endpoints.is_empty() { " []".to_owned() } else { endpoints };
         format!(
             "apiVersion: discovery.k8s.io/v1
@@ -34,4 +30,12 @@ ports:
         )
     };
     families.map(slice).concat()
+}
+
+/// One family of a pod, which is named alike in both.
+fn endpoint(pod: &Dual, address: IpAddr) -> String {
+    let name = pod.v4.to_string().replace('.', "-");
+    format!(
+        "\n- addresses: [\"{address}\"]\n  conditions: {{ready: true}}\n  targetRef: {{kind: Pod, name: pod-{name}}}"
+    )
 }

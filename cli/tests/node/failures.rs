@@ -24,9 +24,6 @@ fn answered_by(answers: &[Answer], text: &str) -> usize {
 fn a_backend_that_answers_503_is_retried_elsewhere_and_ejected() {
     let mut scene = Scene::start("ejects", Layout::Routed);
     let pod = scene.article.client.clone();
-    // Of the hosts of a cluster Envoy ejects a tenth, at least one; and both addresses of a pod are hosts.
-    let detection = "consecutive_local_origin_failure: 2";
-    scene.article.edit("cec.yaml", detection, &format!("{detection}\n      max_ejection_percent: 50")).unwrap();
     scene.article.start("sick", 8080, "sick", &["--fail-ratio", "1"]).unwrap();
     scene.article.publish("echo-same-node", &["echo-same-node", "sick"]).unwrap();
     scene.wait_for_hosts("echo-same-node", 2);

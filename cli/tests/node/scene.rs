@@ -94,12 +94,12 @@ impl Scene {
         serde_json::from_str::<Vec<serde_json::Value>>(&entries).unwrap().len()
     }
 
-    /// Waits until Envoy knows so many backends of a service, each by both of its addresses.
+    /// Waits until Envoy knows so many backends of a service.
     pub(crate) fn wait_for_hosts(&self, service: &str, count: usize) {
         let socket = self.run_dir.path().join("admin.sock");
         let arguments = ["--silent", "--unix-socket", socket.to_str().unwrap(), "http://envoy/clusters"];
         let is_host = |line: &&str| line.contains(&format!("/{service}::")) && line.contains("::health_flags::");
-        let hosts = || Ok(self.article.node.run("curl", arguments)?.lines().filter(is_host).count() == 2 * count);
+        let hosts = || Ok(self.article.node.run("curl", arguments)?.lines().filter(is_host).count() == count);
         wait_until(&format!("{count} backends of {service}"), SOON, hosts).unwrap();
     }
 
