@@ -16,6 +16,15 @@ pub const INGRESS_PREFIXES: [&str; 3] = ["ingress.axoneme.io/", "ingress.cilium.
 /// Annotation of an Ingress's Service: keys of what was copied to it, so that what is no longer wanted is seen.
 pub const COPIED_ANNOTATION: &str = "ingress.axoneme.io/copied";
 
+/// What annotations of a CiliumEnvoyConfig start with that change how it is served.
+pub const CONFIG_PREFIX: &str = "cec.cilium.io/";
+
+/// Annotation of a CiliumEnvoyConfig, after the prefix: backends see the client's address.
+pub const ORIGINAL_SOURCE: &str = "use-original-source-address";
+
+/// The label that said so before the annotation.
+pub const ORIGINAL_SOURCE_LABEL: &str = "cilium.io/use-original-source-address";
+
 /// The annotation that makes an IngressClass the default.
 pub const DEFAULT_CLASS_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-class";
 
@@ -30,6 +39,9 @@ pub const TOKEN_AUDIENCE: &str = "axoneme-operator";
 
 /// ServiceAccount of the node-loader, in the operator's own namespace.
 pub const NODE_SERVICE_ACCOUNT: &str = "axoneme-node";
+
+/// Label of the node-loader's pods: a node that has one should serve.
+pub const NODE_LABEL: (&str, &str) = ("app.kubernetes.io/name", "axoneme-node");
 
 /// ConfigMap with the certificate authority that nodes trust, key `ca.crt`.
 pub const CA_CONFIG_MAP: &str = "axoneme-ca";

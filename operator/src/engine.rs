@@ -13,7 +13,7 @@ use crate::index::{Affected, Index};
 use crate::intents::{Audience, Delta, Intents, Rank, service_owner};
 use crate::model::IngressDefaults;
 use crate::problem::{Problem, Reason};
-use crate::source::{EnvoyConfig, Kind, Name, ObjectKey, SourceEvent};
+use crate::source::{EnvoyConfig, Kind, Name, Object, ObjectKey, SourceEvent, Unreadable};
 use crate::translate::{Output, config, ingress};
 
 mod demand;
@@ -23,7 +23,7 @@ pub mod status;
 pub mod writes;
 
 pub use report::Report;
-pub use status::{ConditionDraft, ConfigStatus};
+pub use status::{ConditionDraft, ConfigStatus, ProgrammedReason};
 pub use writes::{DummySlice, IngressService, Owner, Target, Write};
 
 use demand::Demand;
@@ -109,6 +109,8 @@ pub struct Engine {
     pending: Pending,
     /// Envoy configs whose status may have to be written.
     unsettled: BTreeSet<ObjectKey>,
+    /// Objects whose present version cannot be read.
+    unreadable: BTreeMap<ObjectKey, Unreadable>,
 }
 
 impl Engine {
@@ -147,23 +149,47 @@ impl Engine {
         let mut changes = Changes::default();
         match event {
             SourceEvent::Apply(object) => {
-                self.pending.forget_object(&object.key());
-                let affected = self.index.apply(object);
+                let key = object.key();
+                self.pending.forget_object(&key);
+                let mut affected = self.index.apply(object);
+                affected.owners.extend(self.unreadable.remove(&key).map(|it| it.key));
                 self.settle(affected, &mut changes);
             }
             SourceEvent::Delete(key) => {
                 self.pending.forget_object(&key);
-                let affected = self.index.delete(&key);
+                let mut affected = self.index.delete(&key);
+                affected.owners.extend(self.unreadable.remove(&key).map(|it| it.key));
                 self.settle(affected, &mut changes);
             }
-            SourceEvent::Reset { kind, objects } => self.reset(kind, objects, &mut changes),
+            SourceEvent::Unreadable(object) => {
+                let mut affected = Affected::default();
+                self.note_unreadable(object, &mut affected);
+                self.settle(affected, &mut changes);
+            }
+            SourceEvent::Reset { kind, objects, unreadable } => self.reset(kind, objects, unreadable, &mut changes),
         }
         changes
     }
 
-    fn reset(&mut self, kind: Kind, objects: Vec<crate::source::Object>, changes: &mut Changes) {
+    /// The object is there, so what was known of it stays in force.
+    fn note_unreadable(&mut self, object: Unreadable, affected: &mut Affected) {
+        // Others have no author to tell.
+        if !matches!(object.key.kind, Kind::Ingress | Kind::CiliumEnvoyConfig | Kind::CiliumClusterwideEnvoyConfig) {
+            return;
+        }
+        affected.owners.insert(object.key.clone());
+        self.unreadable.insert(object.key.clone(), object);
+    }
+
+    fn reset(&mut self, kind: Kind, objects: Vec<Object>, unreadable: Vec<Unreadable>, changes: &mut Changes) {
         let mut gone = self.index.keys(kind);
         let mut affected = Affected::default();
+        let readable = self.unreadable.extract_if(.., |key, _| key.kind == kind);
+        affected.owners.extend(readable.map(|(key, _)| key));
+        for object in unreadable {
+            gone.remove(&object.key);
+            self.note_unreadable(object, &mut affected);
+        }
         for object in objects {
             gone.remove(&object.key());
             self.pending.forget_object(&object.key());
@@ -194,6 +220,10 @@ impl Engine {
     }
 
     fn settle(&mut self, affected: Affected, changes: &mut Changes) {
+        if !affected.nodes.is_empty() {
+            // Whom an object is for may have changed.
+            self.unsettle_all();
+        }
         for node in &affected.nodes {
             let labels = self.index.node(node).map(|node| node.labels.clone());
             changes.intents.extend(self.intents.set_labels(&node.name, labels));
@@ -295,6 +325,7 @@ impl Engine {
         for ((type_url, name), winner) in self.intents.lost(owner) {
             now.push(desired::lost(owner, &type_url, &name, &winner));
         }
+        now.extend(self.unreadable.get(owner).map(desired::unreadable));
         let before = self.problems.remove(owner).unwrap_or_default();
         let added: Vec<_> = now.iter().filter(|problem| !before.contains(problem)).cloned().collect();
         let cleared: Vec<_> = before.into_iter().filter(|problem| !now.contains(problem)).collect();
@@ -331,10 +362,18 @@ impl Engine {
         }
         let mut writes = Vec::new();
         for object in std::mem::take(&mut self.unsettled) {
-            match self.status_write(&object) {
-                Some(write) if self.pending.note(&write) => writes.push(write),
-                Some(_) => {}
-                None => self.pending.forget(&Target::ConfigStatus(object)),
+            let target = Target::ConfigStatus(object);
+            let Some((write, is_met)) = self.status_write(&target) else {
+                self.pending.forget(&target);
+                continue;
+            };
+            // What is shown by now is written all the same when an earlier write may wait: it takes that one's place.
+            let wanted = !is_met || self.pending.awaits(&target);
+            if wanted && self.pending.note(&write) {
+                writes.push(write);
+            }
+            if is_met {
+                self.pending.forget(&target);
             }
         }
         writes
@@ -346,11 +385,15 @@ impl Engine {
         !self.unsettled.is_empty()
     }
 
-    fn status_write(&self, object: &ObjectKey) -> Option<Write> {
+    /// The status of an object, and whether the object shows it.
+    fn status_write(&self, target: &Target) -> Option<(Write, bool)> {
+        let Target::ConfigStatus(object) = target else { return None };
         let config = self.index.config(object)?;
         let problems = self.problems.get(object).map_or(&[][..], Vec::as_slice);
-        let status = ConfigStatus::new(config, problems, &self.intents.programmed(object));
-        (!status.is_met_by(config)).then(|| Write::ConfigStatus { object: object.clone(), status })
+        let outdated = self.states.get(object).is_some_and(|state| state.refused.is_some());
+        let status = ConfigStatus::new(config, problems, &self.intents.programmed(object), outdated);
+        let is_met = status.is_met_by(config);
+        Some((Write::ConfigStatus { object: object.clone(), status }, is_met))
     }
 
     /// Everything of Ingresses that differs from what is wanted, told before or not: what a new holder of the lease has to
@@ -380,10 +423,23 @@ impl Engine {
         self.unsettle_all();
     }
 
-    /// A node's stream ended. Call it when the node has no other stream open.
+    /// A node's stream ended. Call it when the node has no other stream open. It still runs what it said, and mostly comes
+    /// back at once: that stands until [`Engine::forget_node`].
     pub fn node_gone(&mut self, node: &str) {
         self.intents.node_gone(node);
+    }
+
+    /// What a node said on streams that ended, and did not repeat since, counts no more. A node that is not back is absent.
+    pub fn forget_node(&mut self, node: &str) {
+        self.intents.forget_node(node);
         self.unsettle_all();
+    }
+
+    /// These nodes have a loader: they count in statuses also while they are not connected.
+    pub fn expect_nodes(&mut self, nodes: BTreeSet<Arc<str>>) {
+        if self.intents.expect_nodes(nodes) {
+            self.unsettle_all();
+        }
     }
 
     /// How many nodes there are stands in every status.
@@ -404,6 +460,17 @@ impl Engine {
     #[must_use]
     pub fn intents(&self) -> &Intents {
         &self.intents
+    }
+
+    /// Uid of an object, when it is known.
+    #[must_use]
+    pub fn uid(&self, object: &ObjectKey) -> Option<&str> {
+        if let Some(unreadable) = self.unreadable.get(object) {
+            return unreadable.uid.as_deref();
+        }
+        let config = self.index.config(object).map(|it| &it.meta);
+        let ingress = || self.index.ingress(&object.name).map(|it| &it.meta);
+        config.or_else(ingress).and_then(|meta| meta.uid.as_deref())
     }
 
     /// The objects.

@@ -14,7 +14,7 @@ mod answers;
 
 pub use answers::{Programmed, Rejection};
 
-use answers::Answers;
+use answers::{Answers, Said};
 
 /// Seniority: creation time, then kind and name. The lowest wins.
 pub type Rank = (i64, ObjectKey);
@@ -73,6 +73,20 @@ struct Offer {
     rank: Rank,
     audience: Arc<Audience>,
     intent: Intent,
+}
+
+/// What an owner offers for a key, and the older offers that may stand before it.
+struct Claim<'a> {
+    intent: &'a Intent,
+    audience: &'a Audience,
+    older: &'a [Offer],
+}
+
+impl Claim<'_> {
+    /// Whether a node with these labels gets what is offered.
+    fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.audience.includes(labels) && !self.older.iter().any(|offer| offer.audience.includes(labels))
+    }
 }
 
 /// What a mutation changed.
@@ -180,8 +194,7 @@ impl Intents {
     /// What one node may see.
     #[must_use]
     pub fn view(&self, node: &str) -> NodeView<'_> {
-        static NONE: BTreeMap<String, String> = BTreeMap::new();
-        NodeView { intents: self, labels: self.labels.get(node).unwrap_or(&NONE) }
+        NodeView { intents: self, labels: self.labels(node) }
     }
 
     /// Keys that an owner wants but an older one has, on some node that both are for.
@@ -220,9 +233,19 @@ impl Intents {
         self.answers.connected(node);
     }
 
-    /// A node's stream ended.
+    /// A node's stream ended. What it said stands until [`Self::forget_node`].
     pub fn node_gone(&mut self, node: &str) {
         self.answers.gone(node);
+    }
+
+    /// What a node said on streams that ended counts no more. Costs all resources.
+    pub fn forget_node(&mut self, node: &str) {
+        self.answers.forget(node);
+    }
+
+    /// These nodes have a loader, so they should be connected. False when that is no news.
+    pub fn expect_nodes(&mut self, nodes: BTreeSet<Arc<str>>) -> bool {
+        self.answers.expect(nodes)
     }
 
     /// A node says that it runs a resource, or why not.
@@ -230,27 +253,63 @@ impl Intents {
         self.answers.note(node, outcome);
     }
 
-    /// How far an owner got. Costs what it offers times the connected nodes.
+    /// How far an owner got. Costs what it offers times the nodes, a bit test each.
     #[must_use]
     pub fn programmed(&self, owner: &ObjectKey) -> Programmed {
-        let mut programmed = Programmed::default();
-        let keys = self.owned.get(owner);
-        for node in self.answers.nodes() {
-            let view = self.view(node);
-            let mine = keys.into_iter().flatten().filter_map(|key| Some((key, view.winner(&key.0, &key.1)?)));
-            let mine: Vec<_> =
-                mine.filter(|(_, offer)| offer.rank.1 == *owner).map(|(key, offer)| (key, &offer.intent)).collect();
-            if !mine.is_empty() {
-                self.answers.count(node, &mine, &mut programmed);
+        let keys = self.owned.get(owner).into_iter().flatten();
+        let claims: Vec<_> = keys.filter_map(|key| Some((key, self.claim(key, owner)?, self.answers.heard(key)))).collect();
+        let mine = |node: &str| {
+            let labels = self.labels(node);
+            claims.iter().filter(move |(_, claim, _)| claim.holds(labels))
+        };
+        let mut sum = Programmed::default();
+        for (node, voice) in self.answers.present() {
+            let (mut meant, mut waits, refusals) = (false, false, sum.rejections.len());
+            for (key, claim, heard) in mine(node) {
+                meant = true;
+                match heard.map_or(Said::Nothing, |heard| heard.said(voice, &claim.intent.resource.version)) {
+                    Said::Runs => {}
+                    Said::Nothing => waits |= claim.intent.awaited,
+                    Said::Refuses(message) => {
+                        let (node, resource, message) = (node.clone(), key.1.clone(), message.clone());
+                        sum.rejections.push(Rejection { node, resource, message });
+                    }
+                }
+            }
+            let refused = sum.rejections.len() > refusals;
+            sum.nodes += usize::from(meant);
+            sum.done += usize::from(meant && !waits && !refused);
+            if waits && !refused {
+                sum.waiting.push(node.clone());
             }
         }
-        programmed
+        for node in self.absent_nodes().filter(|node| mine(node).next().is_some()) {
+            sum.nodes += 1;
+            sum.absent.push(node.clone());
+        }
+        sum
+    }
+
+    fn claim(&self, key: &Key, owner: &ObjectKey) -> Option<Claim<'_>> {
+        let offers = self.offers(&key.0, &key.1);
+        let at = offers.iter().position(|offer| offer.rank.1 == *owner)?;
+        Some(Claim { intent: &offers[at].intent, audience: &offers[at].audience, older: &offers[..at] })
+    }
+
+    fn labels(&self, node: &str) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.labels.get(node).unwrap_or(&NONE)
+    }
+
+    /// Nodes that should be connected and are not. One that left the cluster is not missed.
+    pub fn absent_nodes(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.answers.absent().filter(|node| self.labels.contains_key(*node))
     }
 
     /// How many nodes have a stream open.
     #[must_use]
     pub fn nodes(&self) -> usize {
-        self.answers.nodes().count()
+        self.answers.connections()
     }
 
     /// Resources offered, by type URL.

@@ -22,15 +22,16 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use self::relay::Relay;
 use crate::{
     metrics::http::Readiness,
-    source::{Kind, Object, ObjectKey, SourceEvent},
+    source::{Kind, Object, ObjectKey, SourceEvent, Unreadable},
     supervise::Supervisor,
 };
 
+pub mod loaders;
 mod relay;
 pub mod secrets;
 
@@ -38,16 +39,22 @@ pub mod secrets;
 /// say nothing.
 const WATCH_SECONDS: u32 = 200;
 
-/// Starts a watch for every kind. Readiness waits for the first list of each. `named` tells which Secrets to watch.
-pub fn spawn(
-    client: &Client,
-    events: &mpsc::Sender<SourceEvent>,
-    named: mpsc::UnboundedReceiver<secrets::Named>,
-    readiness: &Readiness,
-    tasks: &mut Supervisor,
-) {
+/// What [`spawn`] is wired to.
+#[derive(Debug)]
+pub struct Wiring {
+    /// Where objects go.
+    pub events: mpsc::Sender<SourceEvent>,
+    /// Which Secrets to watch.
+    pub named: mpsc::UnboundedReceiver<secrets::Named>,
+    /// Which nodes should serve.
+    pub expected: watch::Sender<loaders::Expected>,
+}
+
+/// Starts a watch for every kind. Readiness waits for the first list of each. `namespace` is the operator's own.
+pub fn spawn(client: &Client, namespace: &str, wiring: Wiring, readiness: &Readiness, tasks: &mut Supervisor) {
+    let Wiring { events, named, expected } = wiring;
     let all = Config::default().timeout(WATCH_SECONDS);
-    let mut watches = Watches { client, events, readiness, tasks };
+    let mut watches = Watches { client, events: &events, readiness, tasks };
     watches.spawn(Kind::IngressClass, all.clone(), |it: &IngressClass| Object::IngressClass(it.into()));
     watches.spawn(Kind::Ingress, all.clone(), |it: &Ingress| Object::Ingress(it.into()));
     watches.spawn(Kind::CiliumEnvoyConfig, all.clone(), |it: &CiliumEnvoyConfig| Object::EnvoyConfig(it.into()));
@@ -63,7 +70,16 @@ pub fn spawn(
         Object::Node((&Node { metadata: it.metadata.clone(), ..Node::default() }).into())
     });
     let gate = readiness.gate(Kind::Secret.as_str());
-    let (client, events, shutdown) = (client.clone(), events.clone(), tasks.shutdown());
+    tasks.spawn("loaders", {
+        let (client, namespace, shutdown) = (client.clone(), namespace.to_owned(), tasks.shutdown());
+        async move {
+            tokio::select! {
+                () = shutdown.cancelled() => Ok(()),
+                ended = loaders::run(client, &namespace, expected) => Err(ended),
+            }
+        }
+    });
+    let (client, shutdown) = (client.clone(), tasks.shutdown());
     tasks.spawn(Kind::Secret.as_str(), async move {
         tokio::select! {
             () = shutdown.cancelled() => Ok(()),
@@ -134,7 +150,7 @@ where
 }
 
 /// An object in its reduced form, or which one could not be decoded and why.
-pub(crate) type Decoded = Result<Object, (ObjectKey, String)>;
+pub(crate) type Decoded = Result<Object, Unreadable>;
 
 fn decode<K: Resource>(
     event: watcher::Event<DeserializeGuard<K>>,
@@ -146,7 +162,7 @@ fn decode<K: Resource>(
         Err(invalid) => {
             let namespace = invalid.metadata.namespace.unwrap_or_default();
             let key = ObjectKey::new(kind, &namespace, &invalid.metadata.name.unwrap_or_default());
-            Err((key, invalid.error))
+            Err(Unreadable { key, uid: invalid.metadata.uid, why: invalid.error })
         }
     };
     match event {

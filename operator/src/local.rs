@@ -66,7 +66,9 @@ impl Local {
                 Some(class) => SourceEvent::Apply(Object::IngressClass(class)),
                 None => SourceEvent::Delete(key),
             },
-            SourceEvent::Reset { kind, objects } => SourceEvent::Reset { kind, objects: self.reset(kind, objects) },
+            SourceEvent::Reset { kind, objects, unreadable } => {
+                SourceEvent::Reset { kind, objects: self.reset(kind, objects), unreadable }
+            }
             other => other,
         }
     }
@@ -134,6 +136,7 @@ fn service(wanted: &IngressService) -> Service {
         type_: wanted.options.type_.into(),
         cluster_ips: Vec::new(),
         headless: false,
+        is_ipv6_first: false,
         external_ips: Vec::new(),
         load_balancer: Vec::<LoadBalancerAddress>::new(),
         ports: wanted.ports().collect(),
@@ -154,7 +157,7 @@ fn slice(wanted: &DummySlice) -> EndpointSlice {
     EndpointSlice {
         meta: Meta::named(&wanted.name.namespace, &wanted.name.name),
         service: wanted.name.name.to_string(),
-        endpoints: vec![Endpoint { addresses: address.parse().into_iter().collect(), ready: true, draining: false }],
+        endpoints: vec![Endpoint { addresses: address.parse().into_iter().collect(), ready: true, ..Endpoint::default() }],
         ports: ports.collect(),
         is_ingress: true,
     }

@@ -25,6 +25,8 @@ pub const INTENTS: &str = "axoneme_operator_intents";
 pub const PUSH_SECONDS: &str = "axoneme_operator_push_duration_seconds";
 /// Nodes with an open stream.
 pub const NODES: &str = "axoneme_operator_connected_nodes";
+/// Nodes that have a loader but no stream.
+pub const NODES_ABSENT: &str = "axoneme_operator_absent_nodes";
 /// Resources that nodes programmed. Label `type`.
 pub const ACKS: &str = "axoneme_operator_acks_total";
 /// Resources that nodes rejected. Label `type`.
@@ -77,6 +79,7 @@ fn describe() {
     describe_gauge!(INTENTS, "Intents in force.");
     describe_histogram!(PUSH_SECONDS, Unit::Seconds, "From a source event to its intents on their way to the nodes.");
     describe_gauge!(NODES, "Nodes with an open stream.");
+    describe_gauge!(NODES_ABSENT, "Nodes that have a pod of the node-loader but are not connected.");
     describe_counter!(ACKS, "Resources that nodes programmed, by type.");
     describe_counter!(NACKS, "Resources that nodes rejected, by type.");
     describe_counter!(AUTH_REFUSED, "Streams refused, by reason.");
@@ -105,6 +108,7 @@ pub fn gather(engine: &Engine) {
         gauge!(INTENTS, "type" => short).set(number(count));
     }
     gauge!(NODES).set(number(engine.intents().nodes()));
+    gauge!(NODES_ABSENT).set(number(engine.intents().absent_nodes().count()));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]

@@ -137,7 +137,10 @@ async fn kube_source_and_driver(
     let (synced, ready) = watch::channel(false);
 
     let (secrets, named) = mpsc::unbounded_channel();
-    kube_source::spawn(client, &events, named, readiness, tasks);
+    let (expected, loaders) = watch::channel(None);
+    let (retell, again) = mpsc::unbounded_channel();
+    let source = kube_source::Wiring { events, named, expected };
+    kube_source::spawn(client, &options.namespace, source, readiness, tasks);
     if let Some(address) = options.webhook {
         let listener = bind(address).await?;
         tasks.spawn("webhook", webhook::serve(listener, Arc::clone(&leaf), hub.clone(), shutdown.clone()));
@@ -147,12 +150,13 @@ async fn kube_source_and_driver(
         let (client, options, shutdown) = (client.clone(), options.clone(), shutdown.clone());
         async move { lease::run(client, &options.namespace, &options.identity, &leading, &shutdown).await }
     });
-    tasks.spawn("writer", write::run(client.clone(), commands, leads.clone(), shutdown.clone()));
+    let writer = write::Wiring { commands, leading: leads.clone(), news: news.clone(), retell };
+    tasks.spawn("writer", write::run(client.clone(), writer, shutdown.clone()));
     tasks.spawn("events", {
         let (client, identity) = (client.clone(), options.identity.clone());
         write::events::run(client, identity, notes, shutdown.clone())
     });
-    let inputs = driver::Inputs { events: told, streams: answers, leading: leads.clone() };
+    let inputs = driver::Inputs { events: told, streams: answers, leading: leads.clone(), expected: loaders, again };
     let world = Cluster::new(writes, news, secrets);
     tasks.spawn("engine", driver::run(hub.clone(), inputs, world, synced, shutdown.clone()));
     let nodes = Nodes::new(Admission::Tokens(Box::new(Reviewer::new(client.clone(), &options.namespace))), streams);

@@ -11,13 +11,15 @@ mod envoy_config;
 mod ingress;
 mod meta;
 mod secret;
+mod selector;
 mod service;
 
 pub use endpoints::{Endpoint, EndpointSlice, SlicePort};
-pub use envoy_config::{BackendRef, EnvoyConfig, Selector, ServiceRef};
+pub use envoy_config::{BackendRef, EnvoyConfig, ServiceRef};
 pub use ingress::{Annotation, Backend, Ingress, IngressClass, PathRule, PathType, PortRef, Rule, Tls};
 pub use meta::Meta;
 pub use secret::{Node, Secret};
+pub use selector::Selector;
 pub use service::{LoadBalancerAddress, Protocol, Service, ServicePort, ServiceType, Written};
 
 /// The kinds of objects that the mesh reads.
@@ -194,6 +196,8 @@ pub enum SourceEvent {
     Apply(Object),
     /// The object is gone.
     Delete(ObjectKey),
+    /// The object is there, but nobody can read its present version: what was known of it stays in force.
+    Unreadable(Unreadable),
     /// These are all the objects of one kind; others are gone. Every source sends one per kind after its first look,
     /// also for a kind without objects: until then nothing is written or deleted (see [`crate::Engine::is_synced`]).
     Reset {
@@ -201,5 +205,26 @@ pub enum SourceEvent {
         kind: Kind,
         /// All its objects.
         objects: Vec<Object>,
+        /// Those that are there but cannot be read.
+        unreadable: Vec<Unreadable>,
     },
+}
+
+impl SourceEvent {
+    /// All objects of a kind, each of which could be read.
+    #[must_use]
+    pub const fn reset(kind: Kind, objects: Vec<Object>) -> Self {
+        Self::Reset { kind, objects, unreadable: Vec::new() }
+    }
+}
+
+/// An object that cannot be decoded, such as one that was stored under another definition of its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Which object.
+    pub key: ObjectKey,
+    /// Its uid: an Event without it is not shown.
+    pub uid: Option<String>,
+    /// What is wrong with it.
+    pub why: String,
 }

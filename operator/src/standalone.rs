@@ -5,7 +5,7 @@
 //! folder -> driver (engine in the hub, Local gives addresses) -> channel -> the node-loader of this process
 //! ```
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use axoneme_envoy::Policy;
 use axoneme_xds::grpc::Hub;
@@ -102,7 +102,9 @@ pub fn start(options: Options, tasks: &mut Supervisor) -> Result<(Standalone, Ch
         async move {
             // There is nobody to write to: what the engine wants written, `Local` takes at once.
             let (_never, leading) = watch::channel(false);
-            let inputs = driver::Inputs { events: told, streams: answers, leading };
+            let (_nobody, expected) = watch::channel(Some(BTreeSet::new()));
+            let (_silent, again) = mpsc::unbounded_channel();
+            let inputs = driver::Inputs { events: told, streams: answers, leading, expected, again };
             driver::run(hub, inputs, world, synced, shutdown).await
         }
     });

@@ -8,7 +8,7 @@ use crate::index::Index;
 use crate::model::IngressDefaults;
 use crate::model::options::{Options, RequestedType};
 use crate::problem::{Problem, Reason};
-use crate::source::{Ingress, Kind, Name, ObjectKey};
+use crate::source::{Ingress, Kind, Name, ObjectKey, Unreadable};
 
 /// Everything that may be written for an Ingress.
 pub(super) fn targets(ingress: &Name) -> [Target; 3] {
@@ -72,6 +72,12 @@ fn status(name: &Name, index: &Index) -> Option<Write> {
     let service = index.service(&Name::new(&name.namespace, &names::ingress_service(&name.name)));
     let addresses = service.map(|service| service.load_balancer.clone()).unwrap_or_default();
     (addresses != ingress.load_balancer).then(|| Write::IngressStatus { ingress: name.clone(), addresses })
+}
+
+/// What was known of the object stays in force.
+pub(super) fn unreadable(object: &Unreadable) -> Problem {
+    let why = format!("the present version of this object cannot be read and changes nothing: {}", object.why);
+    Problem::error(Reason::Invalid, "", why)
 }
 
 /// An older object has what this one wants.

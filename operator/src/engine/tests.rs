@@ -25,7 +25,7 @@ fn one(text: &str) -> SourceEvent {
 fn synced() -> Engine {
     let mut engine = Engine::new();
     for kind in Kind::ALL {
-        assert_eq!(engine.apply(SourceEvent::Reset { kind, objects: Vec::new() }), Changes::default());
+        assert_eq!(engine.apply(SourceEvent::reset(kind, Vec::new())), Changes::default());
     }
     engine
 }
@@ -121,11 +121,11 @@ fn an_ingress_on_its_way_out_is_served_but_gets_nothing_new() {
 fn nothing_is_written_before_everything_was_listed() {
     let mut engine = Engine::new();
     let SourceEvent::Apply(Object::Service(service)) = service("") else { panic!() };
-    let services = SourceEvent::Reset { kind: Kind::Service, objects: vec![Object::Service(service)] };
+    let services = SourceEvent::reset(Kind::Service, vec![Object::Service(service)]);
     assert_eq!(engine.apply(services).writes, [], "its Ingress may be listed later");
     for kind in NEEDED_FOR_WRITES.into_iter().filter(|kind| *kind != Kind::Service) {
         assert!(!engine.can_write());
-        let changes = engine.apply(SourceEvent::Reset { kind, objects: Vec::new() });
+        let changes = engine.apply(SourceEvent::reset(kind, Vec::new()));
         let expected = if engine.can_write() { vec![Write::DeleteService(own())] } else { Vec::new() };
         assert_eq!(changes.writes, expected, "after {kind}");
     }
@@ -174,7 +174,7 @@ fn answers_of_nodes_become_one_status() {
     engine.apply(config("a", "connect_timeout: 1s"));
     let resource = engine.intents().view("n1").get(type_urls::CLUSTER, "default/a/c").unwrap();
     let status = conditions(&engine.take_status_writes());
-    assert_eq!(status[2], "Programmed False: 0/2 nodes");
+    assert_eq!(status[2], "Programmed False: 0/2 nodes; waiting for n1, n2");
     assert_eq!(engine.take_status_writes(), []);
 
     let (type_url, name) = resource.key();
@@ -191,7 +191,131 @@ fn answers_of_nodes_become_one_status() {
     // What was said of an older version says nothing of a newer one; a node that is gone is not waited for.
     engine.apply(config("a", "connect_timeout: 2s"));
     engine.node_gone("n2");
-    assert_eq!(conditions(&engine.take_status_writes())[2], "Programmed False: 0/1 nodes");
+    engine.forget_node("n2");
+    assert_eq!(conditions(&engine.take_status_writes())[2], "Programmed False: 0/1 nodes; waiting for n1");
+}
+
+fn node(name: &str, labels: &str) -> SourceEvent {
+    one(&format!("{{apiVersion: v1, kind: Node, metadata: {{name: {name}, labels: {{{labels}}}}}}}"))
+}
+
+fn acked(engine: &Engine, node: &str) -> Outcome {
+    let resource = engine.intents().view(node).get(type_urls::CLUSTER, "default/a/c").unwrap();
+    let (type_url, name) = resource.key();
+    Outcome::Acked { type_url, name, version: Some(resource.version) }
+}
+
+fn programmed(engine: &mut Engine) -> String {
+    conditions(&engine.take_status_writes()).remove(2)
+}
+
+#[test]
+fn a_node_with_a_loader_counts_whether_it_is_connected_or_not() {
+    let mut engine = synced();
+    for name in ["n1", "n2", "n3"] {
+        engine.apply(node(name, ""));
+    }
+    // n3 has no loader, such as behind a taint; n4 left the cluster, its pod is not collected yet.
+    engine.expect_nodes(["n1", "n2", "n4"].map(Arc::from).into());
+    engine.node_connected("n1");
+    engine.apply(config("a", "connect_timeout: 1s"));
+    assert_eq!(programmed(&mut engine), "Programmed False: 0/2 nodes; waiting for n1; n2 is not connected");
+    engine.node_answered("n1", &acked(&engine, "n1"));
+    assert_eq!(programmed(&mut engine), "Programmed False: 1/2 nodes; n2 is not connected");
+    engine.node_connected("n2");
+    engine.node_answered("n2", &acked(&engine, "n2"));
+    assert_eq!(programmed(&mut engine), "Programmed True: 2/2 nodes");
+
+    // A loader that is restarted shows in nothing; one that stays away does.
+    engine.node_gone("n2");
+    assert_eq!(engine.take_status_writes(), []);
+    engine.forget_node("n2");
+    assert_eq!(programmed(&mut engine), "Programmed False: 1/2 nodes; n2 is not connected");
+    engine.apply(SourceEvent::Delete(ObjectKey::new(Kind::Node, "", "n2")));
+    assert_eq!(programmed(&mut engine), "Programmed True: 1/1 nodes");
+}
+
+#[test]
+fn only_nodes_that_the_object_is_for_count() {
+    let mut engine = synced();
+    engine.apply(node("n1", "zone: a"));
+    engine.apply(node("n2", "zone: b"));
+    engine.expect_nodes(["n1", "n2"].map(Arc::from).into());
+    let SourceEvent::Apply(Object::EnvoyConfig(mut config)) = config("a", "connect_timeout: 1s") else { panic!() };
+    let labels = BTreeMap::from([("zone".to_owned(), "b".to_owned())]);
+    config.node_selector = Some(source::Selector { labels, expressions: Vec::new() });
+    engine.apply(SourceEvent::Apply(Object::EnvoyConfig(config)));
+    assert_eq!(programmed(&mut engine), "Programmed False: 0/1 nodes; n2 is not connected");
+    engine.apply(node("n1", "zone: b"));
+    assert_eq!(programmed(&mut engine), "Programmed False: 0/2 nodes; n1, n2 are not connected");
+    engine.apply(node("n1", ""));
+    engine.apply(node("n2", ""));
+    assert_eq!(programmed(&mut engine), "Programmed Unknown: 0/0 nodes; no node with a loader is meant");
+}
+
+#[test]
+fn a_version_that_is_refused_is_not_what_nodes_run() {
+    let mut engine = synced();
+    engine.node_connected("n1");
+    engine.apply(config("a", "connect_timeouts: 1s"));
+    assert_eq!(programmed(&mut engine), "Programmed False: 0/0 nodes; no version of this object is in force");
+    engine.apply(config("a", "connect_timeout: 1s"));
+    engine.node_answered("n1", &acked(&engine, "n1"));
+    assert_eq!(programmed(&mut engine), "Programmed True: 1/1 nodes");
+    engine.apply(config("a", "connect_timeouts: 2s"));
+    assert_eq!(programmed(&mut engine), "Programmed False: 1/1 nodes run the last good version of this object");
+}
+
+#[test]
+fn a_status_that_came_true_by_itself_takes_the_place_of_one_that_may_wait() {
+    let mut engine = synced();
+    let SourceEvent::Apply(Object::EnvoyConfig(mut config)) = config("a", "connect_timeout: 1s") else { panic!() };
+    engine.apply(SourceEvent::Apply(Object::EnvoyConfig(config.clone())));
+    let writes = engine.take_status_writes();
+    let [Write::ConfigStatus { status, .. }] = &writes[..] else { panic!("{writes:?}") };
+    let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
+    let shown = status.to_status(&now);
+    (config.conditions, config.observed_generation) = (shown.conditions, shown.observed_generation);
+    engine.apply(SourceEvent::Apply(Object::EnvoyConfig(config)));
+    assert_eq!(engine.take_status_writes(), []);
+
+    engine.node_connected("n");
+    assert_eq!(programmed(&mut engine), "Programmed False: 0/1 nodes; waiting for n");
+    engine.node_gone("n");
+    engine.forget_node("n");
+    assert_eq!(programmed(&mut engine), "Programmed Unknown: 0/0 nodes; no node with a loader is meant");
+    engine.unsettle_all();
+    assert_eq!(engine.take_status_writes(), []);
+}
+
+#[test]
+fn an_object_that_cannot_be_read_keeps_its_last_good_version_over_a_relist() {
+    let mut engine = synced();
+    engine.apply(config("a", "connect_timeout: 1s"));
+    let intents = |engine: &Engine| engine.intents().view("n").iter().count();
+    assert_eq!(intents(&engine), 1);
+    let unreadable = source::Unreadable { key: key("a"), uid: Some("u".to_owned()), why: "no such shape".to_owned() };
+    let listed = |unreadable: Vec<source::Unreadable>| SourceEvent::Reset {
+        kind: Kind::CiliumEnvoyConfig,
+        objects: Vec::new(),
+        unreadable,
+    };
+
+    let changes = engine.apply(listed(vec![unreadable.clone()]));
+    assert_eq!((intents(&engine), changes.intents.len()), (1, 0));
+    assert!(changes.problems[&key("a")].added[0].message.ends_with("no such shape"));
+    let status = conditions(&engine.take_status_writes());
+    assert!(status[0].starts_with("Accepted False: the present version of this object cannot be read"), "{status:?}");
+    assert_eq!(engine.apply(SourceEvent::Unreadable(unreadable.clone())).problems.len(), 0, "told once");
+
+    // Gone is gone; and one that nobody ever could read is told of, with its uid, and skipped.
+    assert_eq!(engine.apply(listed(Vec::new())).problems[&key("a")].cleared.len(), 1);
+    assert_eq!(intents(&engine), 0);
+    assert_eq!(engine.apply(SourceEvent::Unreadable(unreadable)).problems[&key("a")].added.len(), 1);
+    assert_eq!((intents(&engine), engine.uid(&key("a"))), (0, Some("u")));
+    // Repaired.
+    assert_eq!(engine.apply(config("a", "connect_timeout: 1s")).problems[&key("a")].cleared.len(), 1);
+    assert_eq!(intents(&engine), 1);
 }
 
 #[test]

@@ -277,4 +277,9 @@ impl Pending {
     pub(crate) fn forget(&mut self, target: &Target) {
         self.0.remove(target);
     }
+
+    /// Whether a write for this target was told and waits for the cluster to show it.
+    pub(crate) fn awaits(&self, target: &Target) -> bool {
+        self.0.contains_key(target)
+    }
 }

@@ -118,7 +118,7 @@ impl Folder {
     #[must_use]
     pub fn resets(&self) -> Vec<SourceEvent> {
         let of = |kind: Kind| self.told.values().filter(move |object| object.key().kind == kind).cloned().collect();
-        Kind::ALL.into_iter().map(|kind| SourceEvent::Reset { kind, objects: of(kind) }).collect()
+        Kind::ALL.into_iter().map(|kind| SourceEvent::reset(kind, of(kind))).collect()
     }
 
     fn manifest(&self, key: &ObjectKey) -> Option<&Manifest> {

@@ -6,7 +6,7 @@ use super::Decoded;
 use crate::{
     metrics,
     metrics::http::Gate,
-    source::{Kind, Object, SourceEvent},
+    source::{Kind, Object, SourceEvent, Unreadable},
 };
 
 /// One kind's watch between the API server and the engine.
@@ -15,13 +15,14 @@ pub(super) struct Relay {
     kind: Kind,
     /// Objects of a list that is not complete yet.
     listed: Vec<Object>,
+    unreadable: Vec<Unreadable>,
     gate: Option<Gate>,
     absent: bool,
 }
 
 impl Relay {
     pub(super) fn new(kind: Kind, gate: Gate) -> Self {
-        Self { kind, listed: Vec::new(), gate: Some(gate), absent: false }
+        Self { kind, listed: Vec::new(), unreadable: Vec::new(), gate: Some(gate), absent: false }
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -32,22 +33,26 @@ impl Relay {
         match event {
             // Comes before every attempt to list, so it says nothing about the kind being served.
             Event::Init => {
-                self.listed.clear();
+                self.forget_list();
                 None
             }
             Event::InitApply(object) => {
-                let object = self.decoded(object)?;
-                self.listed.push(object);
+                match self.decoded(object) {
+                    Ok(object) => self.listed.push(object),
+                    Err(unreadable) => self.unreadable.push(unreadable),
+                }
                 None
             }
             Event::InitDone => {
                 self.served();
                 Some(self.reset())
             }
-            // An update that cannot be understood changes nothing: the last good version stays in force.
-            Event::Apply(object) => self.decoded(object).map(SourceEvent::Apply),
+            Event::Apply(object) => Some(match self.decoded(object) {
+                Ok(object) => SourceEvent::Apply(object),
+                Err(unreadable) => SourceEvent::Unreadable(unreadable),
+            }),
             Event::Delete(object) => {
-                let key = object.map_or_else(|(key, _)| key, |object| object.key());
+                let key = object.map_or_else(|unreadable| unreadable.key, |object| object.key());
                 Some(SourceEvent::Delete(key))
             }
         }
@@ -77,7 +82,7 @@ impl Relay {
             api_version = self.kind.api_version(),
             "the API server does not know this kind; install its CustomResourceDefinition, it is looked for twice a minute"
         );
-        self.listed.clear();
+        self.forget_list();
         self.gate.is_some().then(|| self.reset())
     }
 
@@ -91,18 +96,20 @@ impl Relay {
         if let Some(gate) = self.gate.take() {
             gate.open();
         }
-        SourceEvent::Reset { kind: self.kind, objects: std::mem::take(&mut self.listed) }
+        let (objects, unreadable) = (std::mem::take(&mut self.listed), std::mem::take(&mut self.unreadable));
+        SourceEvent::Reset { kind: self.kind, objects, unreadable }
     }
 
-    fn decoded(&self, object: Decoded) -> Option<Object> {
-        match object {
-            Ok(object) => Some(object),
-            Err((object, error)) => {
-                ::metrics::counter!(metrics::UNDECODABLE, "kind" => self.kind.as_str()).increment(1);
-                tracing::warn!(%object, error, "object cannot be decoded and is skipped");
-                None
-            }
-        }
+    fn forget_list(&mut self) {
+        self.listed.clear();
+        self.unreadable.clear();
+    }
+
+    fn decoded(&self, object: Decoded) -> Decoded {
+        object.inspect_err(|Unreadable { key, why, .. }| {
+            ::metrics::counter!(metrics::UNDECODABLE, "kind" => self.kind.as_str()).increment(1);
+            tracing::warn!(object = %key, error = why, "object cannot be decoded; what was known of it stays in force");
+        })
     }
 }
 
@@ -134,7 +141,11 @@ mod tests {
     }
 
     fn broken(name: &str) -> Decoded {
-        Err((ObjectKey::new(Kind::Node, "", name), "invalid type".to_owned()))
+        Err(unreadable(name))
+    }
+
+    fn unreadable(name: &str) -> Unreadable {
+        Unreadable { key: ObjectKey::new(Kind::Node, "", name), uid: None, why: "invalid type".to_owned() }
     }
 
     fn names(event: Option<SourceEvent>) -> Vec<String> {
@@ -153,7 +164,6 @@ mod tests {
         for event in [Event::Init, Event::InitApply(node("a")), Event::Init, Event::InitApply(node("b"))] {
             assert_eq!(relay.on_event(event), None);
         }
-        assert_eq!(relay.on_event(Event::InitApply(broken("c"))), None);
         assert_eq!(readiness.missing(), ["Node"]);
         assert_eq!(names(relay.on_event(Event::InitDone)), ["b"]);
         assert!(readiness.missing().is_empty());
@@ -162,9 +172,23 @@ mod tests {
     #[test]
     fn an_update_that_cannot_be_decoded_changes_nothing_but_its_deletion_counts() {
         let mut relay = Relay::new(Kind::Node, Readiness::default().gate("Node"));
-        assert_eq!(relay.on_event(Event::Apply(broken("a"))), None);
+        let told = relay.on_event(Event::Apply(broken("a")));
+        assert_eq!(told, Some(SourceEvent::Unreadable(unreadable("a"))));
         let key = ObjectKey::new(Kind::Node, "", "a");
         assert_eq!(relay.on_event(Event::Delete(broken("a"))), Some(SourceEvent::Delete(key)));
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_decoded_is_told_with_the_list_and_is_not_gone() {
+        let mut relay = Relay::new(Kind::Node, Readiness::default().gate("Node"));
+        for event in [Event::Init, Event::InitApply(broken("a")), Event::Init, Event::InitApply(broken("b"))] {
+            assert_eq!(relay.on_event(event), None);
+        }
+        assert_eq!(relay.on_event(Event::InitApply(node("c"))), None);
+        let Some(SourceEvent::Reset { objects, unreadable: told, .. }) = relay.on_event(Event::InitDone) else {
+            panic!()
+        };
+        assert_eq!((objects.len(), told), (1, vec![unreadable("b")]));
     }
 
     #[test]

@@ -17,6 +17,7 @@ fn make(name: &str, type_: ServiceType) -> Service {
         type_,
         cluster_ips: Vec::new(),
         headless: false,
+        is_ipv6_first: false,
         external_ips: Vec::new(),
         load_balancer: Vec::new(),
         ports: vec![port],
@@ -67,7 +68,7 @@ fn what_is_written_out_is_kept() {
     let mut explicit = make("explicit", ServiceType::ClusterIp);
     explicit.cluster_ips = vec![taken];
     let objects = vec![Object::Service(make("web", ServiceType::ClusterIp)), Object::Service(explicit.clone())];
-    let SourceEvent::Reset { objects, .. } = local.complete(SourceEvent::Reset { kind: Kind::Service, objects }) else {
+    let SourceEvent::Reset { objects, .. } = local.complete(SourceEvent::reset(Kind::Service, objects)) else {
         panic!()
     };
     let [Object::Service(web), Object::Service(kept)] = &objects[..] else { panic!("{objects:?}") };
@@ -82,7 +83,7 @@ fn what_is_written_out_is_kept() {
 fn the_charts_classes_are_there_unless_written() {
     let mut local = Local::new(pools("10.96.0.0/16"));
     let mine = IngressClass { meta: Meta::named("", "cilium"), controller: "mine".to_owned(), is_default: false };
-    let listing = SourceEvent::Reset { kind: Kind::IngressClass, objects: vec![Object::IngressClass(mine.clone())] };
+    let listing = SourceEvent::reset(Kind::IngressClass, vec![Object::IngressClass(mine.clone())]);
     let SourceEvent::Reset { objects, .. } = local.complete(listing) else { panic!() };
     assert_eq!(objects.len(), 2);
     assert_eq!(objects[0], Object::IngressClass(mine.clone()));

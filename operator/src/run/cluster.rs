@@ -74,11 +74,9 @@ impl World for Cluster {
     }
 
     fn problems(&mut self, engine: &Engine, object: &ObjectKey, change: &ProblemChange) {
-        let index = engine.index();
-        let meta = index.config(object).map(|it| &it.meta).or_else(|| index.ingress(&object.name).map(|it| &it.meta));
         for problem in &change.added {
-            let uid = meta.and_then(|meta| meta.uid.clone());
-            tell(&self.news, News { object: object.clone(), uid, problem: problem.clone() });
+            let uid = engine.uid(object).map(str::to_owned);
+            tell(&self.news, News { object: object.clone(), uid, what: problem.into() });
         }
     }
 

@@ -8,11 +8,16 @@ use axoneme_xds::{Outcome, grpc, grpc::Hub};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::streams::{Streams, Told};
+use self::{
+    departures::Departures,
+    streams::{Streams, Told},
+};
 use crate::{
-    Changes, Engine, Kind, ObjectKey, Problem, ProblemChange, Severity, SourceEvent, Write, metrics, timer::at,
+    Changes, Engine, Kind, ObjectKey, Problem, ProblemChange, Severity, SourceEvent, Write,
+    kube_source::loaders::Expected, metrics, timer::at,
 };
 
+mod departures;
 mod streams;
 
 /// Answers of many nodes make one status: how long to wait for more of them.
@@ -55,6 +60,10 @@ pub struct Inputs {
     pub streams: mpsc::UnboundedReceiver<grpc::Event>,
     /// Whether this replica writes.
     pub leading: watch::Receiver<bool>,
+    /// Nodes that should serve.
+    pub expected: watch::Receiver<Expected>,
+    /// Every status is to be told again.
+    pub again: mpsc::UnboundedReceiver<()>,
 }
 
 /// An input's other end is gone.
@@ -81,8 +90,17 @@ pub async fn run(
     synced: watch::Sender<bool>,
     shutdown: CancellationToken,
 ) -> Result<(), InputEnded> {
-    let driver =
-        Driver { hub, world, synced, leads: false, streams: Streams::default(), status_due: None, quiet_until: None };
+    let driver = Driver {
+        hub,
+        world,
+        synced,
+        leads: false,
+        streams: Streams::default(),
+        departures: Departures::default(),
+        expects: false,
+        status_due: None,
+        quiet_until: None,
+    };
     tokio::select! {
         // Inputs end while the process does; that is no failure then.
         biased;
@@ -97,18 +115,22 @@ struct Driver<W> {
     synced: watch::Sender<bool>,
     leads: bool,
     streams: Streams,
+    departures: Departures,
+    /// Whether it is known which nodes should serve.
+    expects: bool,
     /// When statuses are looked at again.
     status_due: Option<Instant>,
-    /// Until when nodes are waited for.
+    /// Until when nodes are waited for, at the latest.
     quiet_until: Option<Instant>,
 }
 
 impl<W: World> Driver<W> {
     async fn listen(mut self, inputs: Inputs) -> InputEnded {
-        let Inputs { mut events, mut streams, mut leading } = inputs;
+        let Inputs { mut events, mut streams, mut leading, mut expected, mut again } = inputs;
         let mut answers = Vec::with_capacity(ANSWERS);
         let leads = *leading.borrow_and_update();
         self.lead(leads);
+        self.expect(&mut expected);
         loop {
             tokio::select! {
                 event = events.recv() => match event {
@@ -126,7 +148,13 @@ impl<W: World> Driver<W> {
                     }
                     Err(_) => return InputEnded("the lease"),
                 },
-                () = at(self.status_due) => self.statuses(),
+                changed = expected.changed() => match changed {
+                    Ok(()) => self.expect(&mut expected),
+                    Err(_) => return InputEnded("the watch of the node-loader's pods"),
+                },
+                Some(()) = again.recv() => self.tell_again(),
+                () = at(self.departures.next()) => self.forget(),
+                () = at(self.next_look()) => self.statuses(),
             }
         }
     }
@@ -173,7 +201,8 @@ impl<W: World> Driver<W> {
     }
 
     fn wait_for_nodes(&mut self) {
-        self.quiet_until = Some(Instant::now() + self.world.gathering());
+        let gathering = self.world.gathering();
+        self.quiet_until = (!gathering.is_zero()).then(|| Instant::now() + gathering);
         self.status_due = None;
     }
 
@@ -190,11 +219,18 @@ impl<W: World> Driver<W> {
     /// Takes in what streams told. Leaves `told` empty.
     fn answers(&mut self, told: &mut Vec<grpc::Event>) {
         let told: Vec<_> = told.drain(..).filter_map(|event| self.streams.take(event)).collect();
+        let departures = &mut self.departures;
         self.hub.update(|engine| {
             for told in &told {
                 match told {
-                    Told::Connected(node) => engine.node_connected(node),
-                    Told::Gone(node) => engine.node_gone(node),
+                    Told::Connected(node) => {
+                        engine.node_connected(node);
+                        departures.connected(node, Instant::now());
+                    }
+                    Told::Gone(node) => {
+                        engine.node_gone(node);
+                        departures.gone(node, Instant::now());
+                    }
                     Told::Answer(node, outcome) => {
                         let owners = engine.node_answered(node, outcome);
                         note(node, outcome, &owners);
@@ -204,6 +240,30 @@ impl<W: World> Driver<W> {
             // Answers change what is reported, not what nodes are told.
             Default::default()
         });
+        if self.quiet_until.is_some() {
+            // Nodes still speak: a look is worth it when they have ended.
+            self.status_due = None;
+        }
+        self.settled();
+    }
+
+    fn expect(&mut self, expected: &mut watch::Receiver<Expected>) {
+        let Some(nodes) = expected.borrow_and_update().clone() else { return };
+        self.expects = true;
+        self.hub.update(|engine| {
+            engine.expect_nodes(nodes);
+            Default::default()
+        });
+        self.settled();
+    }
+
+    fn forget(&mut self) {
+        while let Some(node) = self.departures.take(Instant::now()) {
+            self.hub.update(|engine| {
+                engine.forget_node(&node);
+                Default::default()
+            });
+        }
         self.settled();
     }
 
@@ -216,19 +276,30 @@ impl<W: World> Driver<W> {
             tracing::info!(writes = outstanding.len(), "this replica writes from now on");
             self.write(outstanding);
             self.tell_standing_problems();
-            self.hub.update(|engine| {
-                engine.unsettle();
-                Default::default()
-            });
             self.wait_for_nodes();
+            self.tell_again();
         } else {
             self.world.step_down();
         }
+    }
+
+    fn tell_again(&mut self) {
+        self.hub.update(|engine| {
+            engine.unsettle();
+            Default::default()
+        });
         self.settled();
     }
 
+    /// Not before all nodes have come, or had their time to.
+    fn next_look(&self) -> Option<Instant> {
+        let (due, Some(quiet)) = (self.status_due?, self.quiet_until) else { return self.status_due };
+        let absent = || self.hub.read(|engine| engine.intents().absent_nodes().next().is_some());
+        Some(if !self.expects || absent() { quiet } else { due.min(quiet) })
+    }
+
     fn statuses(&mut self) {
-        self.status_due = None;
+        (self.status_due, self.quiet_until) = (None, None);
         let mut writes = Vec::new();
         self.hub.update(|engine| {
             writes = engine.take_status_writes();
@@ -249,7 +320,7 @@ impl<W: World> Driver<W> {
         self.world.changed();
         let wanted = self.leads && self.is_synced() && self.status_due.is_none();
         if wanted && self.hub.read(Engine::has_unsettled_status) {
-            self.status_due = self.quiet_until.max(Some(Instant::now() + STATUS_PAUSE));
+            self.status_due = Some(Instant::now() + STATUS_PAUSE);
         }
     }
 }
@@ -264,6 +335,7 @@ fn describe(event: &SourceEvent) -> (Kind, &'static str) {
     match event {
         SourceEvent::Apply(object) => (object.key().kind, "apply"),
         SourceEvent::Delete(key) => (key.kind, "delete"),
+        SourceEvent::Unreadable(object) => (object.key.kind, "unreadable"),
         SourceEvent::Reset { kind, .. } => (*kind, "reset"),
     }
 }

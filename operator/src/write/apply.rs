@@ -17,8 +17,10 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
+use super::subresource::Subresources;
 use crate::{
-    Target, Write,
+    ObjectKey, Target, Write,
+    engine::ConfigStatus,
     source::{Kind, LoadBalancerAddress, Name},
 };
 
@@ -27,8 +29,10 @@ use crate::{
 pub(super) enum Outcome {
     /// It stands there now.
     Written,
-    /// There was nothing to write to: the object is gone, or its kind has no status.
+    /// There was nothing to write to: the object is gone.
     Gone,
+    /// Objects of this kind have no status on this cluster.
+    NoStatus,
     /// A deletion spared an object that is not ours.
     NotOurs,
 }
@@ -38,6 +42,7 @@ impl Outcome {
         match self {
             Self::Written => "ok",
             Self::Gone => "gone",
+            Self::NoStatus => "no_status",
             Self::NotOurs => "not_ours",
         }
     }
@@ -57,7 +62,11 @@ pub(super) fn kind(target: &Target) -> &'static str {
 ///
 /// # Errors
 /// What the API server said; the write may be tried again.
-pub(super) async fn perform(client: &Client, write: &Write) -> Result<Outcome, kube::Error> {
+pub(super) async fn perform(
+    client: &Client,
+    subresources: &Subresources,
+    write: &Write,
+) -> Result<Outcome, kube::Error> {
     match write {
         Write::Service(service) => apply(client, &service.name, &service.to_object()).await,
         Write::EndpointSlice(slice) => apply(client, &slice.name, &slice.to_object()).await,
@@ -68,15 +77,30 @@ pub(super) async fn perform(client: &Client, write: &Write) -> Result<Outcome, k
             apply_status(&api, &ingress.name, ingress_status(addresses)).await
         }
         Write::ConfigStatus { object, status } => {
-            let status = json!(status.to_status(&Time(Timestamp::now())));
-            let name = &object.name;
-            if object.kind == Kind::CiliumClusterwideEnvoyConfig {
-                let api = Api::<CiliumClusterwideEnvoyConfig>::all(client.clone());
-                apply_status(&api, &name.name, status).await
-            } else {
-                apply_status(&namespaced::<CiliumEnvoyConfig>(client, name), &name.name, status).await
+            if !subresources.has(client, object.kind).await? {
+                return Ok(Outcome::NoStatus);
             }
+            let outcome = config_status(client, object, status).await?;
+            // Not found is the object, or the status: its definition may have been replaced a moment ago.
+            if outcome == Outcome::Gone {
+                subresources.ask(client).await?;
+                if !subresources.has(client, object.kind).await? {
+                    return Ok(Outcome::NoStatus);
+                }
+            }
+            Ok(outcome)
         }
+    }
+}
+
+async fn config_status(client: &Client, object: &ObjectKey, status: &ConfigStatus) -> Result<Outcome, kube::Error> {
+    let status = json!(status.to_status(&Time(Timestamp::now())));
+    let name = &object.name;
+    if object.kind == Kind::CiliumClusterwideEnvoyConfig {
+        let api = Api::<CiliumClusterwideEnvoyConfig>::all(client.clone());
+        apply_status(&api, &name.name, status).await
+    } else {
+        apply_status(&namespaced::<CiliumEnvoyConfig>(client, name), &name.name, status).await
     }
 }
 

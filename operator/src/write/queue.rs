@@ -5,10 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::pace::Paces;
 use crate::{Target, Write};
 
-/// Least time between two writes of one CiliumEnvoyConfig's status: nodes answer one by one, people read the last.
-const STATUS_SPACING: Duration = Duration::from_millis(200);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
@@ -19,6 +18,8 @@ pub(super) enum Attempt {
     Done,
     /// Try again later.
     Failed,
+    /// The API server asks for a pause: nothing at all is written for so long.
+    Throttled(Duration),
 }
 
 /// The waiting writes. Every operation is O(log n).
@@ -27,7 +28,8 @@ pub(super) struct Queue {
     waiting: BTreeMap<Target, Waiting>,
     due: BTreeSet<(Instant, Target)>,
     in_flight: BTreeMap<Target, u32>,
-    spaced: BTreeMap<Target, Instant>,
+    paces: Paces,
+    pause: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -40,13 +42,12 @@ struct Waiting {
 impl Queue {
     /// Adds a write, instead of an earlier one for the same target.
     pub(super) fn push(&mut self, write: Write, now: Instant) {
-        self.spaced.retain(|_, until| now < *until);
         let target = write.target();
         // The same again does not jump the queue; news forget the failures of what they replace.
         if self.waiting.get(&target).is_some_and(|waiting| waiting.write == write) {
             return;
         }
-        let due = self.spaced.get(&target).copied().unwrap_or(now);
+        let due = self.paces.due(&write, now);
         self.insert(target, Waiting { write, due, failures: 0 });
     }
 
@@ -58,7 +59,7 @@ impl Queue {
 
     /// The next write that is due, now in flight.
     pub(super) fn take(&mut self, now: Instant) -> Option<Write> {
-        if self.due.first()?.0 > now {
+        if self.next_due()? > now {
             return None;
         }
         let (_, target) = self.due.pop_first()?;
@@ -71,17 +72,17 @@ impl Queue {
     pub(super) fn settle(&mut self, write: Write, attempt: Attempt, now: Instant) {
         let target = write.target();
         let failures = self.in_flight.remove(&target).unwrap_or(0);
-        let spacing = match target {
-            Target::ConfigStatus(_) => STATUS_SPACING,
-            _ => Duration::ZERO,
-        };
-        if !spacing.is_zero() {
-            self.spaced.insert(target.clone(), now + spacing);
+        self.paces.wrote(&write, now);
+        if let Attempt::Throttled(pause) = attempt {
+            self.pause = self.pause.max(Some(now + pause));
         }
         match self.waiting.remove(&target) {
             // A newer one came meanwhile: it takes the turn, whatever became of this one.
-            Some(newer) => self.insert(target, Waiting { due: newer.due.max(now + spacing), ..newer }),
-            None if attempt == Attempt::Failed => {
+            Some(newer) => {
+                let due = newer.due.max(self.paces.due(&newer.write, now));
+                self.insert(target, Waiting { due, ..newer });
+            }
+            None if attempt != Attempt::Done => {
                 let failures = failures.saturating_add(1);
                 let retry = FIRST_RETRY.saturating_mul(1 << (failures - 1).min(10)).min(LAST_RETRY);
                 self.insert(target, Waiting { write, due: now + retry, failures });
@@ -92,7 +93,8 @@ impl Queue {
 
     /// When [`Self::take`] will have something again.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.due.first().map(|(due, _)| *due)
+        let (due, _) = self.due.first()?;
+        Some(self.pause.map_or(*due, |pause| pause.max(*due)))
     }
 
     /// How many wait or are in flight.
@@ -168,6 +170,20 @@ mod tests {
         let write = queue.take(t).unwrap();
         queue.settle(write, Attempt::Done, t);
         assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn a_pause_that_the_api_server_asks_for_holds_for_every_write() {
+        let (mut queue, t) = (Queue::default(), Instant::now());
+        let pause = Duration::from_secs(3);
+        queue.push(delete("a"), t);
+        queue.push(delete("b"), t);
+        let write = queue.take(t).unwrap();
+        queue.settle(write, Attempt::Throttled(pause), t);
+        assert_eq!((queue.take(t), queue.next_due()), (None, Some(t + pause)));
+        queue.push(delete("c"), t);
+        assert_eq!(queue.take(t + pause / 2), None);
+        assert_eq!(std::iter::from_fn(|| queue.take(t + pause)).count(), 3, "and nothing is lost");
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(crate) fn run(folder: &Folder) -> (Engine, Local) {
 pub(crate) fn applies(folder: &Folder) -> Vec<SourceEvent> {
     let objects = folder.resets().into_iter().flat_map(|reset| match reset {
         SourceEvent::Reset { objects, .. } => objects,
-        SourceEvent::Apply(_) | SourceEvent::Delete(_) => Vec::new(),
+        SourceEvent::Apply(_) | SourceEvent::Delete(_) | SourceEvent::Unreadable(_) => Vec::new(),
     });
     objects.map(SourceEvent::Apply).collect()
 }

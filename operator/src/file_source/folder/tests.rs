@@ -8,6 +8,7 @@ fn told(events: Vec<SourceEvent>) -> Vec<String> {
     let tell = |event| match event {
         SourceEvent::Apply(object) => format!("apply {}", object.key()),
         SourceEvent::Delete(key) => format!("delete {key}"),
+        SourceEvent::Unreadable(object) => format!("unreadable {}", object.key),
         SourceEvent::Reset { kind, .. } => format!("reset {kind}"),
     };
     events.into_iter().map(tell).collect()

@@ -72,7 +72,7 @@ impl Gathering {
         }
         let objects = std::mem::take(found).into_values().flatten().map(Object::Secret).collect();
         self.first = First::Told;
-        Some(SourceEvent::Reset { kind: Kind::Secret, objects })
+        Some(SourceEvent::reset(Kind::Secret, objects))
     }
 }
 
@@ -108,12 +108,12 @@ mod tests {
         assert_eq!(gathering.all_named(), None);
         assert_eq!(gathering.see(&name(2), None), None);
         let objects = vec![Object::Secret(secret(1, 0))];
-        assert_eq!(gathering.drop(&name(3)), Some(SourceEvent::Reset { kind: Kind::Secret, objects }));
+        assert_eq!(gathering.drop(&name(3)), Some(SourceEvent::reset(Kind::Secret, objects)));
     }
 
     #[test]
     fn without_a_name_the_list_is_empty_and_told_at_once() {
-        let empty = SourceEvent::Reset { kind: Kind::Secret, objects: Vec::new() };
+        let empty = SourceEvent::reset(Kind::Secret, Vec::new());
         assert_eq!(Gathering::default().all_named(), Some(empty));
     }
 
@@ -167,6 +167,7 @@ mod tests {
                         lists += 1;
                         told = objects.into_iter().map(|object| (object.key().name, object)).collect();
                     }
+                    Some(SourceEvent::Unreadable(it)) => prop_assert!(false, "{it:?}"),
                     Some(SourceEvent::Apply(object)) => {
                         prop_assert_eq!(lists, 1);
                         told.insert(object.key().name, object);

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::{
     Name, Object, Target,
-    source::{EnvoyConfig, Ingress, IngressClass, Meta},
+    source::{EnvoyConfig, Ingress, IngressClass, Meta, Node},
 };
 
 /// What the world was told, and how long its nodes take.
@@ -48,6 +48,8 @@ struct Bench {
     events: mpsc::Sender<SourceEvent>,
     streams: mpsc::UnboundedSender<grpc::Event>,
     leading: watch::Sender<bool>,
+    expected: watch::Sender<Expected>,
+    again: mpsc::UnboundedSender<()>,
     synced: watch::Receiver<bool>,
     _driver: JoinHandle<Result<(), InputEnded>>,
 }
@@ -61,10 +63,12 @@ impl Bench {
         let (events, told) = mpsc::channel(16);
         let (streams, answers) = mpsc::unbounded_channel();
         let (leading, leads) = watch::channel(leads);
+        let (expected, loaders) = watch::channel(None);
+        let (again, retold) = mpsc::unbounded_channel();
         let (sync, synced) = watch::channel(false);
-        let inputs = Inputs { events: told, streams: answers, leading: leads };
+        let inputs = Inputs { events: told, streams: answers, leading: leads, expected: loaders, again: retold };
         let driver = run(Hub::new(Engine::new()), inputs, seen.clone(), sync, CancellationToken::new());
-        Self { seen, events, streams, leading, synced, _driver: tokio::spawn(driver) }
+        Self { seen, events, streams, leading, expected, again, synced, _driver: tokio::spawn(driver) }
     }
 
     /// Lists every kind; an Ingress without its Service is there when asked for, and one Envoy config that takes nothing.
@@ -74,9 +78,10 @@ impl Bench {
                 Kind::IngressClass => vec![Object::IngressClass(class())],
                 Kind::Ingress => vec![Object::Ingress(ingress())],
                 Kind::CiliumEnvoyConfig => vec![Object::EnvoyConfig(config())],
+                Kind::Node => vec![Object::Node(Node { meta: Meta::named("", "n"), labels: Default::default() })],
                 _ => Vec::new(),
             };
-            self.events.send(SourceEvent::Reset { kind: *kind, objects }).await.unwrap();
+            self.events.send(SourceEvent::reset(*kind, objects)).await.unwrap();
         }
     }
 
@@ -150,21 +155,45 @@ async fn only_the_replica_that_leads_writes_and_a_new_one_writes_what_is_outstan
     bench.wait(|notes| notes.steps_down == 1).await;
 }
 
+fn has_status(notes: &Notes) -> bool {
+    notes.writes.iter().any(|target| matches!(target, Target::ConfigStatus(_)))
+}
+
+fn expects(node: &str) -> Expected {
+    Some([node.into()].into())
+}
+
 #[tokio::test]
-async fn statuses_wait_for_the_nodes_of_a_new_leader() {
-    let bench = Bench::with(false, Seen(Arc::default(), STATUS_PAUSE * 4));
+async fn statuses_wait_for_the_nodes_of_a_new_leader_but_not_for_ever() {
+    for expected in [None, expects("n")] {
+        let bench = Bench::with(false, Seen(Arc::default(), STATUS_PAUSE * 4));
+        bench.expected.send_replace(expected);
+        bench.list(&Kind::ALL).await;
+        bench.leading.send_replace(true);
+        tokio::time::sleep(STATUS_PAUSE * 2).await;
+        assert_eq!(bench.statuses(), 0);
+        bench.wait(has_status).await;
+    }
+}
+
+#[tokio::test]
+async fn statuses_do_not_wait_when_every_node_has_come() {
+    let bench = Bench::with(true, Seen(Arc::default(), Duration::from_secs(3600)));
+    bench.expected.send_replace(expects("n"));
     bench.list(&Kind::ALL).await;
-    bench.leading.send_replace(true);
-    tokio::time::sleep(STATUS_PAUSE * 2).await;
-    assert_eq!(bench.statuses(), 0);
-    bench.wait(|notes| notes.writes.iter().any(|target| matches!(target, Target::ConfigStatus(_)))).await;
+    bench.streams.send(grpc::Event::Opened { stream: 1, subscriber: "n".into() }).unwrap();
+    bench.wait(has_status).await;
+    // What it was told once it is told again when the writer asks for that.
+    let before = bench.statuses();
+    bench.again.send(()).unwrap();
+    bench.wait(|notes| notes.writes.len() > before).await;
 }
 
 #[tokio::test]
 async fn many_answers_make_one_status() {
     let bench = Bench::start(true);
     bench.list(&Kind::ALL).await;
-    bench.wait(|notes| notes.writes.iter().any(|target| matches!(target, Target::ConfigStatus(_)))).await;
+    bench.wait(has_status).await;
     assert_eq!(bench.statuses(), 1);
     for stream in 0..50 {
         let subscriber: Arc<str> = format!("node-{stream}").into();

@@ -1,0 +1,93 @@
+//! Which Events are the same: they are counted in the first one, so that what repeats makes no flood. Pure.
+//!
+//! Two problems of one object are two Events even if they are of one class: the note is part of what makes an Event itself.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{Announcement, News};
+use crate::ObjectKey;
+
+/// What comes again within so long is the same series, as in Kubernetes' own recorder.
+const APART: Duration = Duration::from_secs(360);
+
+/// Bytes of the object's name that the Event's name takes over.
+const LONGEST: usize = 200;
+
+/// What to do with an Event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Create it under this name.
+    First { name: String },
+    /// Count it in the one of this name.
+    Again { name: String, count: i32 },
+}
+
+/// The Events of the last minutes.
+#[derive(Debug, Default)]
+pub(super) struct Series(HashMap<(ObjectKey, Announcement), Known>);
+
+#[derive(Debug)]
+struct Known {
+    name: String,
+    count: i32,
+    last: Instant,
+}
+
+impl Series {
+    /// Costs the Events of the last minutes, which are as many as were written.
+    pub(super) fn next(&mut self, news: &News, now: Instant) -> Step {
+        self.0.retain(|_, known| now.saturating_duration_since(known.last) < APART);
+        let key = (news.object.clone(), news.what.clone());
+        if let Some(known) = self.0.get_mut(&key) {
+            known.count = known.count.saturating_add(1);
+            known.last = now;
+            return Step::Again { name: known.name.clone(), count: known.count };
+        }
+        let moment = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
+        // A name has 253 bytes at most.
+        let object = news.object.name.name.get(..LONGEST).unwrap_or(&news.object.name.name);
+        let name = format!("{}.{moment:x}", object.trim_end_matches(['-', '.']));
+        self.0.insert(key, Known { name: name.clone(), count: 1, last: now });
+        Step::First { name }
+    }
+
+    /// The next one of this kind is a first one.
+    pub(super) fn forget(&mut self, news: &News) {
+        self.0.remove(&(news.object.clone(), news.what.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+
+    fn news(note: &str) -> News {
+        let what = Announcement { warning: true, reason: "Rejected", action: "Programmed", note: note.to_owned() };
+        News { object: ObjectKey::new(Kind::CiliumEnvoyConfig, "default", "a"), uid: None, what }
+    }
+
+    #[test]
+    fn what_repeats_is_counted_and_what_differs_stands_for_itself() {
+        let (mut series, mut now) = (Series::default(), Instant::now());
+        let Step::First { name: first } = series.next(&news("bad regex"), now) else { panic!() };
+        now += APART / 2;
+        assert_eq!(series.next(&news("bad regex"), now), Step::Again { name: first.clone(), count: 2 });
+        assert!(matches!(series.next(&news("another bad regex"), now), Step::First { .. }));
+        now += APART / 2;
+        assert_eq!(series.next(&news("bad regex"), now), Step::Again { name: first, count: 3 });
+        now += APART;
+        assert!(matches!(series.next(&news("bad regex"), now), Step::First { .. }));
+    }
+
+    #[test]
+    fn an_event_that_was_not_written_is_tried_as_a_new_one() {
+        let (mut series, now) = (Series::default(), Instant::now());
+        series.next(&news("a"), now);
+        series.forget(&news("a"));
+        assert!(matches!(series.next(&news("a"), now), Step::First { .. }));
+    }
+}
