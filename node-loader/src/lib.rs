@@ -17,7 +17,7 @@ pub mod ports;
 pub mod reconcile;
 pub mod references;
 pub mod run;
-mod state_file;
+pub mod state_file;
 pub mod status;
 
 pub use config::{Config, Endpoint, EnvoyBinary, OnProxyFailure, Operator};

@@ -79,22 +79,11 @@ impl StateFiles {
     /// # Errors
     /// The system's.
     pub(crate) fn put(&self, record: &Record) -> io::Result<()> {
-        let resource = &record.resource;
-        let stored = Stored {
-            type_url: resource.type_url.to_string(),
-            name: resource.name.to_string(),
-            version: resource.version.to_string(),
-            body: resource.body.clone(),
-            number: record.number,
-        };
-        let stored = stored.encode_to_vec();
-        let mut content = hash(&stored).as_bytes().to_vec();
-        content.extend(stored);
-        let path = self.path(&resource.key());
+        let path = self.path(&record.resource.key());
         let fresh = path.with_extension("new");
         let mut options = fs::OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        io::Write::write_all(&mut file, &content)?;
+        io::Write::write_all(&mut file, &seal(record))?;
         fs::rename(fresh, path)
     }
 
@@ -124,21 +113,44 @@ impl StateFiles {
 }
 
 fn read(path: &Path) -> Option<Record> {
-    let content = Bytes::from(fs::read(path).ok()?);
-    if content.len() < HASH_LEN || path.extension().is_none_or(|suffix| suffix != SUFFIX) {
+    path.extension().filter(|suffix| *suffix == SUFFIX)?;
+    open(fs::read(path).ok()?.into())
+}
+
+/// The record in a file's content. `None` when its hash is another or there is no record in it.
+#[must_use]
+pub fn open(content: Bytes) -> Option<Record> {
+    let (hash, stored) = content.split_at_checked(HASH_LEN)?;
+    if hash_of(stored).as_bytes() != hash {
         return None;
     }
-    let stored = content.slice(HASH_LEN..);
-    if hash(&stored).as_bytes() != &content[..HASH_LEN] {
-        return None;
-    }
-    let Stored { type_url, name, version, body, number } = Stored::decode(stored).ok()?;
+    let Stored { type_url, name, version, body, number } = Stored::decode(content.slice(HASH_LEN..)).ok()?;
     let resource = Resource { type_url: type_url.into(), name: name.into(), version: version.into(), body };
     Some(Record { resource, number })
 }
 
+/// The content of a record's file.
+#[must_use]
+pub fn seal(record: &Record) -> Vec<u8> {
+    let resource = &record.resource;
+    let stored = Stored {
+        type_url: resource.type_url.to_string(),
+        name: resource.name.to_string(),
+        version: resource.version.to_string(),
+        body: resource.body.clone(),
+        number: record.number,
+    };
+    sealed(&stored.encode_to_vec())
+}
+
+/// Bytes behind their hash.
+#[must_use]
+pub fn sealed(stored: &[u8]) -> Vec<u8> {
+    [hash_of(stored).as_bytes(), stored].concat()
+}
+
 /// The content hash of resources does for records as well: stable, 32 hex digits.
-fn hash(stored: &[u8]) -> Arc<str> {
+fn hash_of(stored: &[u8]) -> Arc<str> {
     Resource::new(KIND, "", stored.to_vec()).version
 }
 

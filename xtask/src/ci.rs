@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{bpf, cluster::binaries, crds, layering, paths, setup, shell, stages::Stages};
+use crate::{bpf, cluster::binaries, crds, fuzz::Fuzz, layering, paths, setup, shell, stages::Stages};
 
 /// Formatting, lints, generated files, charts.
 pub(crate) fn lint() -> Result<()> {
@@ -28,6 +28,7 @@ pub(crate) fn ci() -> Result<()> {
     if stages.run("setup", || setup::ensure(true, false)) {
         lint_stages(&mut stages);
         test_stages(&mut stages);
+        stages.run("fuzz", || Fuzz::CI.run());
     }
     stages.finish()
 }

@@ -15,6 +15,7 @@ mod crds;
 mod demo;
 mod descriptors;
 mod e2e;
+mod fuzz;
 mod images;
 mod layering;
 mod paths;
@@ -41,6 +42,7 @@ enum Task {
     Demo(demo::Demo),
     Descriptors(descriptors::Descriptors),
     E2e(e2e::E2e),
+    Fuzz(fuzz::Fuzz),
     Images(images::Images),
     /// Formatting, clippy, generated files, charts.
     Lint,
@@ -71,6 +73,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Demo(task) => task.run(),
         Task::Descriptors(task) => task.run(),
         Task::E2e(task) => task.run(),
+        Task::Fuzz(task) => task.run(),
         Task::Images(task) => task.run(),
         Task::Lint => ci::lint(),
         Task::Paths => paths::print(),

@@ -23,8 +23,9 @@ const fn cluster(name: &'static str, brings: &'static str, why: &'static str) ->
     Package { name, why, brings, only_for_cluster: true }
 }
 
-const PACKAGES: [Package; 14] = [
+const PACKAGES: [Package; 15] = [
     always("gcc", "cc", "links programs, compiles the C parts of crates"),
+    always("g++", "c++", "compiles libFuzzer"),
     always("libc6-dev", "/usr/include/stdio.h", "headers for the C parts of crates, static libc for images"),
     always("iproute2", "ip", "namespaces and links of the laboratory"),
     always("nftables", "nft", "kube-proxy's rules beside our own in tests"),
