@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use axoneme_api::cec;
+use axoneme_api::{cec, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, ObjectMeta};
 use serde_json::Value;
 
-use super::{Kind, Meta, Name, ObjectKey};
+use super::{Kind, Meta, Name, ObjectKey, Selector};
 
 /// A CiliumEnvoyConfig, or a CiliumClusterwideEnvoyConfig when its namespace is empty.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,12 @@ pub struct EnvoyConfig {
     pub resources: Arc<str>,
     /// `spec.nodeSelector`: `None` selects all.
     pub node_selector: Option<Selector>,
+    /// Annotations that change how it is served, by what follows their prefix.
+    pub annotations: BTreeMap<String, String>,
+    /// The label that did the same as [`names::ORIGINAL_SOURCE`] before there were annotations.
+    pub original_source_label: Option<String>,
+    /// An Ingress or a Gateway owns it.
+    pub is_derived: bool,
     /// `status.conditions` as they stand.
     pub conditions: Vec<Condition>,
     /// `status.observedGeneration`.
@@ -50,15 +56,6 @@ pub struct BackendRef {
     pub ports: BTreeSet<String>,
 }
 
-/// A label selector.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Selector {
-    /// `matchLabels`.
-    pub labels: BTreeMap<String, String>,
-    /// `matchExpressions`: key, operator, values.
-    pub expressions: Vec<(String, String, Vec<String>)>,
-}
-
 impl EnvoyConfig {
     /// Which object this is.
     #[must_use]
@@ -78,6 +75,9 @@ impl EnvoyConfig {
             && self.backend_services == other.backend_services
             && self.resources == other.resources
             && self.node_selector == other.node_selector
+            && self.annotations == other.annotations
+            && self.original_source_label == other.original_source_label
+            && self.is_derived == other.is_derived
     }
 
     /// The namespace that names without one mean.
@@ -101,6 +101,11 @@ impl EnvoyConfig {
         status: Option<&cec::EnvoyConfigStatus>,
     ) -> Self {
         let meta = Meta::from(metadata);
+        let annotation = |(key, value): (&String, &String)| {
+            Some((key.strip_prefix(names::CONFIG_PREFIX)?.to_owned(), value.clone()))
+        };
+        let label = metadata.labels.as_ref().and_then(|labels| labels.get(names::ORIGINAL_SOURCE_LABEL));
+        let mut owners = metadata.owner_references.iter().flatten();
         let own = if meta.name.namespace.is_empty() { "default".into() } else { meta.name.namespace.clone() };
         Self {
             services: services.iter().map(ServiceRef::from).collect(),
@@ -114,6 +119,9 @@ impl EnvoyConfig {
             // A list of maps with text keys always has a text form.
             resources: serde_json::to_string(resources).unwrap_or_default().into(),
             node_selector: selector.map(Selector::from),
+            annotations: metadata.annotations.iter().flatten().filter_map(annotation).collect(),
+            original_source_label: label.cloned(),
+            is_derived: owners.any(|owner| matches!(owner.kind.as_str(), "Ingress" | "Gateway")),
             conditions: status.map(|status| status.conditions.clone()).unwrap_or_default(),
             observed_generation: status.and_then(|status| status.observed_generation),
             meta,
@@ -146,46 +154,5 @@ impl From<&cec::ServiceListener> for ServiceRef {
             listener: service.listener.clone().filter(|listener| !listener.is_empty()),
             ports: service.ports.iter().copied().collect(),
         }
-    }
-}
-
-impl From<&LabelSelector> for Selector {
-    fn from(selector: &LabelSelector) -> Self {
-        let expressions = selector.match_expressions.iter().flatten();
-        Self {
-            labels: selector.match_labels.clone().unwrap_or_default(),
-            expressions: expressions
-                .map(|e| (e.key.clone(), e.operator.clone(), e.values.clone().unwrap_or_default()))
-                .collect(),
-        }
-    }
-}
-
-impl Selector {
-    /// The operator that Kubernetes does not know, when there is one: such a selector selects nothing and is refused.
-    #[must_use]
-    pub fn unknown_operator(&self) -> Option<(usize, &str)> {
-        self.expressions
-            .iter()
-            .enumerate()
-            .map(|(at, (_, operator, _))| (at, operator.as_str()))
-            .find(|(_, operator)| !matches!(*operator, "In" | "NotIn" | "Exists" | "DoesNotExist"))
-    }
-
-    /// Whether labels meet every requirement.
-    #[must_use]
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        let pairs = self.labels.iter().all(|(key, value)| labels.get(key) == Some(value));
-        pairs
-            && self.expressions.iter().all(|(key, operator, values)| {
-                let value = labels.get(key);
-                match operator.as_str() {
-                    "In" => value.is_some_and(|value| values.contains(value)),
-                    "NotIn" => value.is_none_or(|value| !values.contains(value)),
-                    "Exists" => value.is_some(),
-                    "DoesNotExist" => value.is_none(),
-                    _ => false,
-                }
-            })
     }
 }

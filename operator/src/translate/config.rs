@@ -11,13 +11,19 @@ use axoneme_envoy::{self as envoy, EnvoyResource, Policy, Refs, ResourceKind};
 use super::{EndpointsName, Output, problem, redirects, secrets};
 use crate::index::Index;
 use crate::problem::{Problem, Reason, Severity};
-use crate::source::{EnvoyConfig, Name, ServiceRef, ServiceType};
+use crate::source::{EnvoyConfig, Name, Selector, ServiceRef, ServiceType};
+
+mod annotations;
+
+pub use annotations::Options;
 
 /// A version of an object that was found valid, with everything encoded.
 #[derive(Clone, Debug)]
 pub struct Parsed {
     /// The object.
     pub config: EnvoyConfig,
+    /// What its annotations ask for.
+    pub options: Options,
     resources: Output,
     /// Secrets of Kubernetes by the name that the object's SDS references give them, with the field that does.
     secrets: BTreeMap<String, (Name, String)>,
@@ -60,7 +66,9 @@ pub fn parse(config: &EnvoyConfig, policy: &Policy) -> Result<Parsed, Vec<Proble
     }
     let mut output = encode(config, &resources, &refs);
     output.problems.extend(problems);
-    Ok(Parsed { config: config.clone(), resources: output, secrets, listeners })
+    let (options, ignored) = Options::of(config);
+    output.problems.extend(ignored);
+    Ok(Parsed { config: config.clone(), options, resources: output, secrets, listeners })
 }
 
 impl Parsed {
@@ -90,10 +98,8 @@ fn own_problems(config: &EnvoyConfig) -> Vec<Problem> {
             problems.push(Problem::error(Reason::NotPermitted, format!("spec.services[{at}].namespace"), why));
         }
     }
-    if let Some((at, operator)) = config.node_selector.as_ref().and_then(|selector| selector.unknown_operator()) {
-        let why = format!("{operator:?} is none of In, NotIn, Exists, DoesNotExist");
-        let field = format!("spec.nodeSelector.matchExpressions[{at}].operator");
-        problems.push(Problem::error(Reason::Invalid, field, why));
+    for (field, why) in config.node_selector.iter().flat_map(Selector::mistakes) {
+        problems.push(Problem::error(Reason::Invalid, format!("spec.nodeSelector.{field}"), why));
     }
     problems
 }
