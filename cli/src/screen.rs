@@ -7,11 +7,21 @@ use std::{
 };
 
 use axoneme_node::NodeEvent;
-use axoneme_operator::standalone::{Overview, Standalone};
-use tokio::sync::mpsc;
+use axoneme_operator::{
+    Report,
+    intents::Rejection,
+    standalone::{Overview, Standalone},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::finding::{self, Finding};
+
+/// A look costs all objects, so the next one waits: this many times as long as the last one took.
+const REST: u32 = 10;
 
 /// Prints to standard output, a line for each thing.
 pub(crate) struct Screen {
@@ -37,10 +47,17 @@ impl Screen {
         let mut revision = self.standalone.revision();
         revision.mark_changed();
         let mut told = true;
+        let rested = sleep_until(Instant::now());
+        tokio::pin!(rested);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                Ok(()) = revision.changed() => self.look().await,
+                () = &mut rested, if !rested.is_elapsed() => {}
+                Ok(()) = revision.changed(), if rested.is_elapsed() => {
+                    let start = Instant::now();
+                    self.look().await;
+                    rested.as_mut().reset(start + start.elapsed() * REST);
+                }
                 event = events.recv(), if told => match event {
                     Some(event) => print(&event),
                     None => told = false,
@@ -69,6 +86,13 @@ impl Screen {
 /// What is there, apart from what is wrong with it.
 fn notes(overview: &Overview) -> BTreeSet<String> {
     let objects = overview.reports.iter().map(|report| format!("loaded   {}", report.object));
+    let runs = |report: &&Report| report.programmed.nodes > 0 && report.programmed.done == report.programmed.nodes;
+    let running = overview.reports.iter().filter(runs);
+    let running = running.map(|report| format!("runs     {}", report.object));
+    let refused = overview.reports.iter().flat_map(|report| {
+        let told = |it: &Rejection| format!("refused  {}: {}: {}", report.object, it.resource, it.message);
+        report.programmed.rejections.iter().map(told)
+    });
     let answers = overview.reports.iter().flat_map(|report| &report.redirects).map(|redirect| {
         let mut places = redirect.addresses.clone();
         places.extend(redirect.node_ports.iter().map(|port| format!("node port {port}")));
@@ -78,7 +102,7 @@ fn notes(overview: &Overview) -> BTreeSet<String> {
         let (path, line) = (ignored.location.path.display(), ignored.location.position.line);
         format!("skipped  {path}:{line}: {} {}: not for the mesh", ignored.kind, ignored.name)
     });
-    objects.chain(answers).chain(ignored).collect()
+    objects.chain(answers).chain(running).chain(refused).chain(ignored).collect()
 }
 
 fn print(event: &NodeEvent) {
@@ -89,10 +113,9 @@ fn print(event: &NodeEvent) {
         NodeEvent::ListenerGone { name } => println!("gone     {name}"),
         NodeEvent::RedirectOn { name, owner, port } => println!("on       {name} -> port {port}, for {owner}"),
         NodeEvent::RedirectOff { name } => println!("off      {name}"),
-        NodeEvent::Rejected { name, message, .. } => println!("refused  {name}: {message}"),
         NodeEvent::PortConflict { name, port } => println!("moves    {name}: somebody else has port {port}"),
         NodeEvent::OperatorLost { reason } => println!("operator lost: {reason}"),
-        // Of no interest where all is in one process, or too frequent.
-        NodeEvent::OperatorConnected | NodeEvent::Applied { .. } => {}
+        // Of no interest where all is in one process, too frequent, or told of the object that it is about.
+        NodeEvent::OperatorConnected | NodeEvent::Applied { .. } | NodeEvent::Rejected { .. } => {}
     }
 }
