@@ -8,6 +8,7 @@ use crate::{EnvoyResource, Problem, ResourceKind, encode, fill, path::Path, visi
 
 mod filters;
 mod routes;
+mod sources;
 
 const HCM: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
@@ -75,6 +76,7 @@ impl visit::Visitor for Checker<'_> {
         }
         filters::check(message, path, self.problems);
         routes::check(message, path, self.problems);
+        sources::check(message, path, self.problems);
     }
 }
 

@@ -61,6 +61,7 @@ impl visit::Rewriter for Filler {
         match message.descriptor().full_name() {
             table::RDS => source(message, "config_source"),
             table::SDS => source(message, "sds_config"),
+            table::ON_DEMAND_SECRET => source(message, "config_source"),
             "envoy.config.cluster.v3.Cluster.EdsClusterConfig" => source(message, "eds_config"),
             HTTP_FILTER => router(message),
             _ => false,

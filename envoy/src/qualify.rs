@@ -74,7 +74,7 @@ impl visit::Rewriter for Namer<'_> {
         let name = descriptor.full_name();
         let owner = self.owner;
         let mut changed = false;
-        for field in table::cluster_fields(name) {
+        for field in table::cluster_fields(name).chain(table::secret_fields(name)) {
             changed |= rename(message, field, |name| owner.default_name(name));
         }
         for (_, field) in table::CLUSTER_KEYS.iter().filter(|(row, _)| *row == name) {

@@ -42,14 +42,15 @@ impl visit::Visitor for Finder {
     fn message(&mut self, message: &DynamicMessage, path: &Path) {
         let name = message.descriptor();
         for field in table::cluster_fields(name.full_name()) {
-            match encode::get(message, field) {
-                Some(Value::String(cluster)) => note(&mut self.0.clusters, cluster, || path.to(field)),
-                Some(Value::List(clusters)) => {
-                    for cluster in clusters.iter().filter_map(Value::as_str) {
-                        note(&mut self.0.clusters, cluster, || path.to(field));
-                    }
-                }
-                _ => {}
+            note_all(&mut self.0.clusters, message, field, path);
+        }
+        for field in table::secret_fields(name.full_name()) {
+            note_all(&mut self.0.secrets, message, field, path);
+        }
+        for (_, field) in table::CLUSTER_KEYS.iter().filter(|(row, _)| *row == name.full_name()) {
+            let Some(Value::Map(entries)) = encode::get(message, field) else { continue };
+            for cluster in encode::sorted(entries).into_iter().filter_map(|(key, _)| key.as_str()) {
+                note(&mut self.0.clusters, cluster, || format!("{}[{cluster:?}]", path.to(field)));
             }
         }
         match name.full_name() {
@@ -87,6 +88,17 @@ impl Finder {
 /// Whether the config source in `field` is the xDS server, which it also is before it was filled in.
 fn from_ads(message: &DynamicMessage, field: &str) -> bool {
     encode::get_message(message, field).is_none_or(|source| encode::get(source, "ads").is_some())
+}
+
+/// Notes what a string field, or each of a list of them, names.
+fn note_all(names: &mut BTreeMap<String, String>, message: &DynamicMessage, field: &str, path: &Path) {
+    match encode::get(message, field) {
+        Some(Value::String(name)) => note(names, name, || path.to(field)),
+        Some(Value::List(all)) => {
+            all.iter().filter_map(Value::as_str).for_each(|name| note(names, name, || path.to(field)));
+        }
+        _ => {}
+    }
 }
 
 fn note(names: &mut BTreeMap<String, String>, name: &str, path: impl FnOnce() -> String) {

@@ -79,6 +79,9 @@ pub(super) const MESSAGES: &[(&str, Capability)] = &[
     ("envoy.config.core.v3.Pipe", Capability::Sockets),
     ("xds.type.v3.TypedStruct", Capability::UncheckedConfig),
     ("udpa.type.v1.TypedStruct", Capability::UncheckedConfig),
+    // The name of a Secret, anybody's, out of a connection.
+    ("envoy.extensions.transport_sockets.tls.cert_mappers.filter_state_override.", Capability::UncheckedConfig),
+    ("envoy.extensions.transport_sockets.tls.cert_mappers.sni.", Capability::UncheckedConfig),
     ("envoy.extensions.filters.http.tap.", Capability::Tap),
     ("envoy.extensions.transport_sockets.tap.", Capability::Tap),
     ("envoy.extensions.filters.http.lua.", Capability::Lua),

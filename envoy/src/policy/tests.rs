@@ -194,6 +194,21 @@ fn samples() -> Vec<(Capability, Value, &'static str)> {
             FILTER,
         ),
         (
+            Capability::UncheckedConfig,
+            cluster(&json!({"transport_socket": {"name": "tls", "typed_config": {
+                "@type": type_("transport_sockets.tls.v3.UpstreamTlsContext"),
+                "common_tls_context": {"custom_tls_certificate_selector": {"name": "by-name", "typed_config": {
+                    "@type": type_("transport_sockets.tls.cert_selectors.on_demand_secret.v3.Config"),
+                    "certificate_mapper": {"name": "sni", "typed_config": {
+                        "@type": type_("transport_sockets.tls.cert_mappers.sni.v3.SNI"),
+                        "default_value": "default/own",
+                    }},
+                }}},
+            }}})),
+            "r.transport_socket.typed_config.common_tls_context.custom_tls_certificate_selector.typed_config\
+             .certificate_mapper.typed_config",
+        ),
+        (
             Capability::CloudIdentity,
             http_filter(&json!({
                 "@type": type_("filters.http.aws_request_signing.v3.AwsRequestSigning"),

@@ -11,6 +11,9 @@ use crate::encode;
 pub(crate) const RDS: &str = "envoy.extensions.filters.network.http_connection_manager.v3.Rds";
 /// A TLS context's reference to a Secret.
 pub(crate) const SDS: &str = "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig";
+/// Chooses the certificate of a connection by the name of a Secret.
+pub(crate) const ON_DEMAND_SECRET: &str =
+    "envoy.extensions.transport_sockets.tls.cert_selectors.on_demand_secret.v3.Config";
 /// An address that is the name of an internal listener.
 pub(crate) const INTERNAL_ADDRESS: &str = "envoy.config.core.v3.EnvoyInternalAddress";
 /// The resource that SDS serves, which can stand inline too.
@@ -31,6 +34,14 @@ pub(crate) const DEFAULT: [(&str, &str); 5] = [
     ("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name"),
     (SDS, "name"),
     (INTERNAL_ADDRESS, "server_listener_name"),
+];
+
+/// Strings, and lists of strings, that name a secret, [`SDS`] aside. In default mode.
+pub(crate) const SECRETS: [(&str, &str); 4] = [
+    ("envoy.extensions.transport_sockets.tls.cert_mappers.filter_state_override.v3.Config", "default_value"),
+    ("envoy.extensions.transport_sockets.tls.cert_mappers.sni.v3.SNI", "default_value"),
+    ("envoy.extensions.transport_sockets.tls.cert_mappers.static_name.v3.StaticName", "name"),
+    (ON_DEMAND_SECRET, "prefetch_secret_names"),
 ];
 
 /// Maps that have cluster names for keys.
@@ -114,6 +125,11 @@ pub(crate) const NO_CLUSTERS: &[(&str, &str)] = &[
 pub(crate) fn cluster_fields(message: &str) -> impl Iterator<Item = &'static str> {
     let of_message = move |(name, field): &(&str, &'static str)| (*name == message).then_some(*field);
     CLUSTERS.iter().filter_map(of_message)
+}
+
+/// The fields of `message` that name secrets.
+pub(crate) fn secret_fields(message: &str) -> impl Iterator<Item = &'static str> {
+    SECRETS.iter().filter_map(move |(name, field)| (*name == message).then_some(*field))
 }
 
 /// Whether a Cluster's type is EDS (number 3 of `DiscoveryType`).

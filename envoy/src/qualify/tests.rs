@@ -109,9 +109,40 @@ fn references_in_nested_messages_get_full_names() {
     assert_eq!(percentages.as_object().unwrap().keys().collect::<Vec<_>>(), ["default/d", "default/lb/c"]);
 
     let refs = refs(&listener);
+    let percentages = "cluster_min_healthy_percentages";
+    let health = format!(
+        "spec.resources[0].filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.{percentages}"
+    );
+    assert_eq!(refs.clusters["default/lb/c"], format!("{health}[\"default/lb/c\"]"));
     let route = refs.routes.get("default/lb/r").unwrap();
     assert_eq!(route, "spec.resources[0].filter_chains[0].filters[0].typed_config.rds.route_config_name");
     assert_eq!(refs.secrets.keys().collect::<Vec<_>>(), ["default/lb/cert"]);
+}
+
+#[test]
+fn a_secret_is_named_outside_of_sds_too() {
+    let tls = "type.googleapis.com/envoy.extensions.transport_sockets.tls";
+    let context = json!({
+        "@type": format!("{tls}.v3.DownstreamTlsContext"),
+        "common_tls_context": {"custom_tls_certificate_selector": {"name": "by-name", "typed_config": {
+            "@type": format!("{tls}.cert_selectors.on_demand_secret.v3.Config"),
+            "certificate_mapper": {"name": "static", "typed_config": {
+                "@type": format!("{tls}.cert_mappers.static_name.v3.StaticName"), "name": "one",
+            }},
+            "prefetch_secret_names": ["two", "default/three"],
+        }}},
+    });
+    let mut listener = resource(
+        "envoy.config.listener.v3.Listener",
+        json!({"name": "l", "filter_chains": [{"transport_socket": {"name": "tls", "typed_config": context}}]}),
+    );
+    qualify(&mut listener, &OWN).unwrap();
+    let refs = refs(&listener);
+    assert_eq!(refs.secrets.keys().collect::<Vec<_>>(), ["default/lb/one", "default/lb/two", "default/three"]);
+    let json = listener.to_json().unwrap();
+    let selector = &json["filter_chains"][0]["transport_socket"]["typed_config"]["common_tls_context"]["custom_tls_certificate_selector"]
+        ["typed_config"];
+    assert_eq!(selector["config_source"], json!({"ads": {}, "resource_api_version": "V3"}));
 }
 
 #[test]
@@ -135,7 +166,12 @@ fn a_cluster_of_type_eds_asks_by_its_own_name_or_by_its_service_name() {
 
 #[test]
 fn every_row_of_the_table_is_a_field() {
-    let rows = table::FORCED.iter().chain(&table::DEFAULT).chain(table::CLUSTERS).chain(table::NO_CLUSTERS);
+    let rows = table::FORCED
+        .iter()
+        .chain(&table::DEFAULT)
+        .chain(table::CLUSTERS)
+        .chain(table::NO_CLUSTERS)
+        .chain(&table::SECRETS);
     for (message, field) in rows {
         let of = pool::pool().get_message_by_name(message).unwrap_or_else(|| panic!("no message {message}"));
         let kind = of.get_field_by_name(field).unwrap_or_else(|| panic!("no field {field} in {message}")).kind();
