@@ -1,0 +1,147 @@
+//! The stage of these tests: a node, the Services `web` and `api` of namespace `shop` with a pod each, and a client outside.
+
+use std::{net::SocketAddr, path::PathBuf, sync::LazyLock, time::Duration};
+
+use axoneme_testnet::{
+    Folder, Lab, Layout, Namespace, Node, Process, address, built, envoy, manifest::endpoint_slices, mesh::Mesh,
+    mesh::Programs, wait_until,
+};
+use tempfile::TempDir;
+
+use crate::curl::{Answer, Curl};
+
+/// How long a start may take, Envoy's included, on a busy machine.
+const START: Duration = Duration::from_secs(30);
+/// How long an edit may take on a busy machine. Usually it is some milliseconds.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Built once.
+static ECHO: LazyLock<PathBuf> = LazyLock::new(|| built("axoneme-echo").unwrap());
+
+/// Where the pods listen.
+pub(crate) const PORT: u16 = 8080;
+
+pub(crate) struct Scene {
+    // The order of the fields is the order of the end: the lab last.
+    mesh: Mesh,
+    _servers: Vec<Process>,
+    pub(crate) pods: Vec<Namespace>,
+    pub(crate) outside: Namespace,
+    folder: Folder,
+    _run_dir: TempDir,
+    _node: Node,
+    _lab: Lab,
+}
+
+impl Scene {
+    /// Stages the Services beside these manifests, and waits until the first Ingress of each name is served.
+    pub(crate) fn start(name: &str, ingresses: &[&str], manifests: &str) -> Self {
+        let mut lab = Lab::new(name).unwrap();
+        let mut node = lab.node("node1", Layout::Routed).unwrap();
+        let outside = lab.client("outside").unwrap();
+        Lab::route(&outside, address::BALANCERS_V4, &node).unwrap();
+        Lab::route(&outside, address::BALANCERS_V6, &node).unwrap();
+        let folder = Folder::new().unwrap();
+        let (mut servers, mut pods) = (Vec::new(), Vec::new());
+        for service in ["web", "api"] {
+            let pod = node.pod(service).unwrap();
+            let server = pod.spawn(&*ECHO, ["--listen", &format!(":{PORT}"), "--text", service]).unwrap();
+            wait_until("a server", START, || Ok(server.log()?.contains("listens"))).unwrap();
+            let slices = endpoint_slices("shop", service, "", PORT, &[pod.address]);
+            folder.write(&format!("{service}.yaml"), &format!("{}{slices}", service_yaml(service, ""))).unwrap();
+            servers.push(server);
+            pods.push(pod);
+        }
+        folder.write("ingress.yaml", manifests).unwrap();
+        let programs = Programs { axonctl: env!("CARGO_BIN_EXE_axonctl").into(), envoy: envoy().unwrap() };
+        let run_dir = tempfile::tempdir().unwrap();
+        let mesh = Mesh::up(&node, &programs, folder.path(), run_dir.path()).unwrap();
+        let mut scene =
+            Self { mesh, _servers: servers, pods, outside, folder, _run_dir: run_dir, _node: node, _lab: lab };
+        let names: Vec<_> = ingresses.iter().map(|ingress| format!("shop/cilium-ingress-{ingress}:80")).collect();
+        let all = |status: &axoneme_testnet::mesh::Status| names.iter().all(|name| status.port(name).is_some());
+        scene.mesh.wait_for(&format!("{names:?} to be served"), START, all).unwrap();
+        scene
+    }
+
+    /// Another Service of namespace `shop`, with a pod's address behind it.
+    pub(crate) fn publish(&self, service: &str, port_fields: &str, pod: &Namespace, port: u16) {
+        let slices = endpoint_slices("shop", service, "", port, &[pod.address]);
+        self.write(&format!("{service}.yaml"), &format!("{}{slices}", service_yaml(service, port_fields)));
+    }
+
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        self.folder.write(file, text).unwrap();
+    }
+
+    pub(crate) fn delete(&self, file: &str) {
+        self.folder.delete(file).unwrap();
+    }
+
+    /// The load balancer address of an Ingress, with a port.
+    pub(crate) fn at(&self, ingress: &str, port: u16) -> SocketAddr {
+        let status = self.mesh.status().unwrap();
+        let name = format!("shop/cilium-ingress-{ingress}:{port}");
+        let redirect = status.redirects.get(&name).unwrap_or_else(|| panic!("no {name} in {status:#?}"));
+        let found = redirect.frontends.iter().find(|at| at.is_ipv4() && address::is_balancer(at.ip()));
+        *found.unwrap_or_else(|| panic!("{name} has no such address: {status:#?}"))
+    }
+
+    /// Asks Ingress `web` for `url` from outside.
+    pub(crate) fn curl(&self, url: &str) -> Curl {
+        let port = if url.starts_with("https:") { 443 } else { 80 };
+        Curl::new(url, SocketAddr::new(self.at("web", 80).ip(), port))
+    }
+
+    pub(crate) fn get(&self, url: &str) -> Answer {
+        self.curl(url).ask(&self.outside)
+    }
+
+    /// Asks until the answer is as wanted.
+    pub(crate) fn until(&self, curl: &Curl, wanted: impl Fn(&Answer) -> bool) -> Answer {
+        let mut last = Answer::default();
+        let waited = wait_until("the answer", SOON, || {
+            last = curl.ask(&self.outside);
+            Ok(wanted(&last))
+        });
+        assert!(waited.is_ok(), "{curl:?} still answers {last:?}\n{}", self.log());
+        last
+    }
+
+    /// Waits until axonctl has said all of these words in one line.
+    pub(crate) fn says(&self, words: &[&str]) {
+        let said = |line: &str| words.iter().all(|word| line.contains(word));
+        let waited = wait_until("words", SOON, || Ok(self.log().lines().any(said)));
+        assert!(waited.is_ok(), "no line with {words:?} in\n{}", self.log());
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.mesh.process().log().unwrap()
+    }
+}
+
+fn service_yaml(name: &str, port_fields: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{ports: [{{port: 80, targetPort: \
+         8080{port_fields}}}]}}\n---\n"
+    )
+}
+
+/// An Ingress of namespace `shop`: its annotations, and its spec in one line each.
+pub(crate) fn ingress(name: &str, annotations: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}, namespace: shop, annotations: \
+         {{{annotations}}}}}\nspec:\n  ingressClassName: cilium\n  {spec}\n---\n"
+    )
+}
+
+/// A rule in one line: a host, or none, and its paths.
+pub(crate) fn rule(host: &str, paths: &[&str]) -> String {
+    let host = if host.is_empty() { String::new() } else { format!("host: {host:?}, ") };
+    format!("{{{host}http: {{paths: [{}]}}}}", paths.join(", "))
+}
+
+/// A path in one line.
+pub(crate) fn path(kind: &str, path: &str, service: &str) -> String {
+    format!("{{path: {path:?}, pathType: {kind}, backend: {{service: {{name: {service}, port: {{number: 80}}}}}}}}")
+}
