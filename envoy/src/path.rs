@@ -2,7 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
-/// Where a walk stands. [`Path::within`] extends it for the length of a closure.
+/// The longest name or key that stands in a path whole, in bytes. Each problem has a path, so a key of a megabyte would be
+/// there once for each of them.
+const LONGEST: usize = 200;
+
+/// Where a walk stands.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Path(String);
 
@@ -28,7 +32,7 @@ impl Path {
         if !self.0.is_empty() {
             self.0.push('.');
         }
-        self.0.push_str(name);
+        self.0.push_str(short(name));
     }
 
     pub(crate) fn index(&mut self, index: usize) {
@@ -36,7 +40,7 @@ impl Path {
     }
 
     pub(crate) fn key(&mut self, key: &str) {
-        self.write(format_args!("[{key:?}]"));
+        self.write(format_args!("[{:?}]", short(key)));
     }
 
     /// The path of a field of the current message, without going there.
@@ -50,4 +54,9 @@ impl Path {
         // Writing to a String cannot fail.
         let _ = self.0.write_fmt(text);
     }
+}
+
+/// The beginning of what somebody wrote.
+fn short(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST)]
 }

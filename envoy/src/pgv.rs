@@ -8,14 +8,14 @@ mod rules;
 mod text;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::LazyLock,
 };
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, Value};
 
 use self::rules::{Check, MessageRules, Range, Rule, Size};
-use crate::{Problem, encode, path::Path, pool, visit};
+use crate::{Problem, Severity, encode, path::Path, pool, problem, visit};
 
 /// All rules by message name. About 1,300 of them, compiled at first use.
 static RULES: LazyLock<HashMap<String, MessageRules>> = LazyLock::new(|| rules::compile(pool::pool()).0);
@@ -61,7 +61,7 @@ impl visit::Visitor for Constraints<'_> {
 
 impl Constraints<'_> {
     fn error(&mut self, path: &Path, message: impl Into<String>) {
-        self.problems.push(Problem::error(path.as_str(), message));
+        problem::tell(self.problems, Severity::Error, || Problem::error(path.as_str(), message));
     }
 
     fn field(&mut self, message: &DynamicMessage, field: &FieldDescriptor, rule: &Rule, path: &mut Path) {
@@ -95,11 +95,17 @@ impl Constraints<'_> {
         }
     }
 
-    fn list(&mut self, values: &[Value], unique: bool, items: Option<&Check>, kind: &Kind, path: &mut Path) {
+    fn list<'a>(&mut self, values: &'a [Value], unique: bool, items: Option<&Check>, kind: &Kind, path: &mut Path) {
+        let mut texts = HashSet::new();
+        // Only enums can be unique besides, and there are few of those.
+        let mut repeats = |index: usize, value: &'a Value| match value.as_str() {
+            Some(text) => !texts.insert(text),
+            None => values[..index].contains(value),
+        };
         for (index, value) in values.iter().enumerate() {
             let mark = path.mark();
             path.index(index);
-            if unique && values[..index].contains(value) {
+            if unique && repeats(index, value) {
                 self.error(path, "is already in the list");
             }
             self.maybe(items, value, kind, path);

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 
-use crate::{Problem, encode, path::Path, visit};
+use crate::{Problem, Severity, encode, path::Path, problem, visit};
 
 mod table;
 
@@ -106,7 +106,7 @@ impl Checker<'_> {
     fn deny(&mut self, capability: Capability, path: &str, what: &str) -> bool {
         let denied = !self.policy.allows(capability);
         if denied {
-            self.problems.push(Problem::denied(path, capability, what));
+            problem::tell(self.problems, Severity::Error, || Problem::denied(path, capability, what));
         }
         denied
     }

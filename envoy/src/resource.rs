@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost_reflect::{DynamicMessage, ReflectMessage as _};
 use serde_json::Value;
 
-use crate::{Policy, Problem, check, encode, fill, path::Path, pgv, policy, pool, redact, walker};
+use crate::{Policy, Problem, check, encode, fill, path::Path, pgv, policy, pool, problem, redact, walker};
 
 /// The five kinds of resource that an object may hold, in the order in which Envoy wants them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,7 +140,7 @@ pub fn decode(json: &Value, path: &str) -> Result<EnvoyResource, Vec<Problem>> {
 ///
 /// # Errors
 ///
-/// All problems at once, warnings included, sorted by path. Without an error among them, the warnings are in
+/// All problems at once, warnings included, sorted by path; of each severity a hundred are told. Without an error among them, the warnings are in
 /// [`EnvoyResource::warnings`].
 pub fn decode_under(json: &Value, path: &str, policy: &Policy) -> Result<EnvoyResource, Vec<Problem>> {
     let kind = kind(json, path).map_err(|problem| vec![problem])?;
@@ -160,7 +160,12 @@ pub fn decode_under(json: &Value, path: &str, policy: &Policy) -> Result<EnvoyRe
         problems.push(Problem::error(path, walker::TOO_DEEP));
     }
     problems.sort();
-    if problems.iter().any(Problem::is_error) {
+    let errors = problems.iter().filter(|problem| problem.is_error()).count();
+    if errors >= problem::MOST {
+        let message = format!("is wrong in {errors} places or more; no further ones are told");
+        problems.insert(0, Problem::error(path, message));
+    }
+    if errors > 0 {
         return Err(problems);
     }
     Ok(EnvoyResource { kind, path: path.to_owned(), message, warnings: problems })

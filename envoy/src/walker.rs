@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, SerializeOptions, Value};
 use serde_json::{Map, Value as Json};
 
-use crate::{Problem, path::Path};
+use crate::{Problem, Severity, path::Path, problem};
 
 /// Messages inside messages, as protobuf itself limits them.
 const NESTING_LIMIT: usize = 100;
@@ -59,7 +59,15 @@ struct Walker {
 
 impl Walker {
     fn error(&mut self, message: impl Into<String>) {
-        self.problems.push(Problem::error(self.path.as_str(), message));
+        self.wrong(|| (message.into(), None));
+    }
+
+    /// The message, and what was probably meant: only looked for when it is told.
+    fn wrong(&mut self, message: impl FnOnce() -> (String, Option<String>)) {
+        problem::tell(&mut self.problems, Severity::Error, || {
+            let (message, suggestion) = message();
+            Problem::error(self.path.as_str(), message).suggest(suggestion)
+        });
     }
 
     /// The fields of `object`, but for the key `skip`.
@@ -99,9 +107,10 @@ impl Walker {
     }
 
     fn unknown_field(&mut self, descriptor: &MessageDescriptor, key: &str) {
-        let message = format!("unknown field in {}", descriptor.full_name());
-        let suggestion = suggest::nearest(key, descriptor.fields().map(|field| field.name().to_owned()));
-        self.problems.push(Problem::error(self.path.as_str(), message).suggest(suggestion));
+        self.wrong(|| {
+            let suggestion = suggest::nearest(key, descriptor.fields().map(|field| field.name().to_owned()));
+            (format!("unknown field in {}", descriptor.full_name()), suggestion)
+        });
     }
 
     fn field(&mut self, field: &FieldDescriptor, json: &Json) -> Option<Value> {
@@ -126,7 +135,8 @@ impl Walker {
             self.path.index(index);
             let value = match (cilium::dropped(&kind, item), &kind) {
                 (Some(filter), Kind::Message(of)) => {
-                    self.problems.push(cilium::warning(self.path.as_str(), filter));
+                    let path = self.path.as_str();
+                    problem::tell(&mut self.problems, Severity::Warning, || cilium::warning(path, filter));
                     Some(Value::Message(cilium::placeholder(of, filter)))
                 }
                 _ => self.value(&kind, item),
@@ -175,7 +185,7 @@ impl Walker {
         match scalar::value(kind, json) {
             Ok(value) => Some(value),
             Err(scalar::Wrong { message, suggestion }) => {
-                self.problems.push(Problem::error(self.path.as_str(), message).suggest(suggestion));
+                self.wrong(|| (message, suggestion));
                 None
             }
         }

@@ -4,7 +4,7 @@ use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
 use serde_json::Value as Json;
 
 use super::{Walker, describe, suggest, wkt};
-use crate::{Problem, encode, pool};
+use crate::{encode, pool};
 
 impl Walker {
     /// Reads an Any and encodes the message in it, deterministically.
@@ -57,10 +57,11 @@ impl Walker {
 
     fn unknown_type(&mut self, type_url: &str) {
         const PREFIX: &str = "type.googleapis.com/";
-        let name = type_url.rsplit('/').next().unwrap_or_default();
-        let messages = pool::pool().all_messages().map(|message| message.full_name().to_owned());
-        let suggestion = suggest::nearest(name, messages).map(|name| format!("{PREFIX}{name}"));
-        let message = format!("type {type_url:?} is not known to this Envoy");
-        self.problems.push(Problem::error(self.path.as_str(), message).suggest(suggestion));
+        self.wrong(|| {
+            let name = type_url.rsplit('/').next().unwrap_or_default();
+            let messages = pool::pool().all_messages().map(|message| message.full_name().to_owned());
+            let suggestion = suggest::nearest(name, messages).map(|name| format!("{PREFIX}{name}"));
+            (format!("type {type_url:?} is not known to this Envoy"), suggestion)
+        });
     }
 }
