@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use axoneme_operator::{Severity, file_source::FileProblem, standalone::Located, yaml::Position};
+use axoneme_operator::{Reason, Severity, file_source::FileProblem, standalone::Located, yaml::Position};
 use miette::{GraphicalReportHandler, LabeledSpan, MietteDiagnostic, NamedSource, SourceSpan};
 use serde_json::{Value, json};
 
@@ -15,6 +15,8 @@ pub(crate) struct Finding {
     pub position: Position,
     /// Error or warning.
     pub severity: Severity,
+    /// The class of what is wrong, as in conditions and Events.
+    pub reason: Reason,
     /// The object, where it is known: `Ingress default/web`.
     pub object: String,
     /// Where in the object; empty for the whole of it.
@@ -31,6 +33,7 @@ pub(crate) fn all(mistakes: &[FileProblem], problems: &[Located], references: Op
         file: mistake.location.path.display().to_string(),
         position: mistake.location.position,
         severity: Severity::Error,
+        reason: Reason::Invalid,
         object: mistake.object.as_ref().map_or_else(String::new, ToString::to_string),
         field: String::new(),
         message: mistake.message.clone(),
@@ -39,6 +42,7 @@ pub(crate) fn all(mistakes: &[FileProblem], problems: &[Located], references: Op
         file: location.as_ref().map_or_else(String::new, |location| location.path.display().to_string()),
         position: location.as_ref().map_or_else(Position::default, |location| location.position),
         severity: references.filter(|_| problem.reason.is_reference()).unwrap_or(problem.severity),
+        reason: problem.reason,
         object: object.to_string(),
         field: problem.field.clone(),
         message: problem.message.clone(),
@@ -56,6 +60,7 @@ impl Finding {
             "line": self.position.line,
             "column": self.position.column,
             "severity": severity(self.severity),
+            "reason": self.reason.as_str(),
             "object": self.object,
             "field": self.field,
             "message": self.message,
@@ -86,7 +91,7 @@ impl Finding {
 impl fmt::Display for Finding {
     /// One line, as editors and terminals make clickable: `file:line:column: error: ...`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, position, severity: how, object, field, message } = self;
+        let Self { file, position, severity: how, object, field, message, .. } = self;
         write!(f, "{file}:{}:{}: {}: ", position.line, position.column, severity(*how))?;
         for part in [object, field].into_iter().filter(|part| !part.is_empty()) {
             write!(f, "{part}: ")?;

@@ -5,13 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-mod envoy_check;
 mod explain;
 mod finding;
 mod input;
 mod output;
 mod render;
-mod screen;
 mod status;
 mod up;
 mod validate;

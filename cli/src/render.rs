@@ -1,15 +1,11 @@
 //! `axonctl render`: what manifests become.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result};
-use axoneme_api::{intent::REDIRECT, names};
-use axoneme_envoy::{Capability, ResourceKind};
-use axoneme_operator::{Engine, Kind, ObjectKey, translate::EndpointsName};
+use axoneme_api::intent::REDIRECT;
+use axoneme_envoy::Capability;
+use axoneme_operator::{Engine, Kind, ObjectKey};
 use axoneme_xds::Resource;
 use serde_json::{Value, json};
 
@@ -18,7 +14,9 @@ use crate::{
     output,
 };
 
-/// Show what manifests become: Envoy's resources and the redirects of each object, as YAML. Private keys are left out.
+mod config;
+
+/// Show what manifests become: Envoy's resources and the redirects of each object. Secret values are left out.
 ///
 /// Services without an address get one as `axonctl up` gives it. Exits with 2 when a file cannot be read; what is wrong in
 /// the files is for `axonctl validate` to say, and becomes nothing here.
@@ -33,6 +31,9 @@ pub(crate) struct Render {
     /// What to show.
     #[arg(short, long, value_enum, default_value_t = Form::Resources)]
     form: Form,
+    /// How to write it.
+    #[arg(short, long, value_enum, default_value_t = Output::Yaml)]
+    output: Output,
     /// What Envoy configs may make Envoy do beyond handling traffic, as the operator has it.
     #[arg(long, env = "AXONEME_ALLOW_EXTENSIONS", value_delimiter = ',', value_name = "WORD")]
     allow_extensions: Vec<Capability>,
@@ -46,6 +47,14 @@ enum Form {
     Config,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// A document each.
+    Yaml,
+    /// One list; with `--form config` one that `kubectl apply` takes.
+    Json,
+}
+
 /// What nodes are told, by owner.
 type Owned<'a> = BTreeMap<&'a ObjectKey, Vec<&'a Resource>>;
 
@@ -57,12 +66,20 @@ impl Render {
             Form::Resources => owned.iter().map(|(object, resources)| shown(object, resources)).collect(),
             Form::Config => {
                 let ingresses = owned.iter().filter(|(object, _)| object.kind == Kind::Ingress);
-                ingresses.map(|(object, resources)| config(object, resources)).collect()
+                ingresses.map(|(object, resources)| config::equivalent(object, resources)).collect()
             }
         };
-        for document in documents {
-            output::print(&format!("---\n{}", serde_yaml::to_string(&document).context("cannot write YAML")?))?;
-        }
+        let text = match (self.output, self.form) {
+            (Output::Json, Form::Resources) => serde_json::to_string_pretty(&documents)? + "\n",
+            (Output::Json, Form::Config) => {
+                serde_json::to_string_pretty(&json!({ "apiVersion": "v1", "kind": "List", "items": documents }))? + "\n"
+            }
+            (Output::Yaml, _) => {
+                let yaml = |it: &Value| Ok(format!("---\n{}", serde_yaml::to_string(it).context("cannot write YAML")?));
+                documents.iter().map(yaml).collect::<Result<String>>()?
+            }
+        };
+        output::print(&text)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -85,59 +102,6 @@ fn shown(object: &ObjectKey, resources: &[&Resource]) -> Value {
         document["redirects"] = show(redirects).into();
     }
     document
-}
-
-/// The equivalent of an Ingress. Names lose the part that they get again from the object's own name.
-fn config(ingress: &ObjectKey, resources: &[&Resource]) -> Value {
-    let origin = names::ingress_origin(&ingress.name.namespace, &ingress.name.name);
-    let (redirects, resources): (Vec<_>, Vec<_>) =
-        resources.iter().map(|it| (&*it.type_url, input::show(it))).partition(|(type_url, _)| *type_url == REDIRECT);
-    let mut services: BTreeMap<(String, String), BTreeSet<u64>> = BTreeMap::new();
-    for (_, redirect) in &redirects {
-        let text = |field: &str| redirect[field].as_str().unwrap_or_default().to_owned();
-        let Some((service, port)) =
-            text("service").rsplit_once(':').map(|(service, port)| (service.to_owned(), port.parse::<u64>()))
-        else {
-            continue;
-        };
-        services.entry((service, text("listener"))).or_default().extend(port);
-    }
-    let of = |service: &str| service.rsplit('/').next().unwrap_or_default().to_owned();
-    let services = services.into_iter().map(|((service, listener), ports)| {
-        json!({ "name": of(&service), "namespace": &*ingress.name.namespace, "listener": of(&listener), "ports": ports })
-    });
-    let clusters = resources.iter().filter(|(type_url, _)| *type_url == ResourceKind::Cluster.type_url());
-    let endpoints =
-        clusters.filter_map(|(_, it)| EndpointsName::parse(it["eds_cluster_config"]["service_name"].as_str()?));
-    let backends: Vec<_> = endpoints
-        .map(|it| json!({ "name": &*it.service.name, "namespace": &*it.service.namespace, "number": [it.port()] }))
-        .collect();
-    let (namespace, name) = origin.split_once('/').unwrap_or_default();
-    let mut config = json!({
-        "apiVersion": "cilium.io/v2",
-        "kind": "CiliumEnvoyConfig",
-        "metadata": { "name": name, "namespace": namespace },
-        "spec": {
-            "services": services.collect::<Vec<_>>(),
-            "backendServices": backends,
-            "resources": resources.iter().map(|(_, it)| it.clone()).collect::<Vec<_>>(),
-        },
-    });
-    strip(&mut config, &format!("{origin}/"));
-    config
-}
-
-fn strip(json: &mut Value, prefix: &str) {
-    match json {
-        Value::String(text) => {
-            if let Some(rest) = text.strip_prefix(prefix) {
-                *text = rest.to_owned();
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| strip(item, prefix)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| strip(field, prefix)),
-        _ => {}
-    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,11 @@ use axoneme_operator::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{input, screen::Screen};
+use crate::input;
+
+mod screen;
+
+use screen::Screen;
 
 /// What the end may take: connections are given up, eBPF links, rules and routes are removed.
 const GRACE: Duration = Duration::from_secs(5);

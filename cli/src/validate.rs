@@ -4,14 +4,20 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use axoneme_envoy::Capability;
-use axoneme_operator::{Severity, local::Pools, standalone};
+use axoneme_operator::{Severity, file_source::Folder, local::Pools, standalone};
 
-use crate::{envoy_check, finding, input::Input};
+use crate::{
+    finding::{self, Finding},
+    input::Input,
+    output,
+};
+
+mod envoy_check;
 
 /// Check manifests as the operator would, and show each mistake with its line.
 ///
-/// Exits with 0 when everything can be applied, 1 when something is wrong, 2 when a file cannot be read or Envoy cannot be
-/// asked.
+/// Exits with 0 when everything can be applied, with warnings or without; 1 when something is wrong; 2 when a file cannot be
+/// read, Envoy cannot be asked, or the command line is wrong.
 #[derive(clap::Args)]
 pub(crate) struct Validate {
     /// Files and folders of YAML; `-` is standard input. Objects in them may refer to each other.
@@ -49,27 +55,31 @@ impl Validate {
         }
         // What a file refers to may be in the cluster already: worth telling, no reason to refuse.
         let findings = finding::all(&folder.problems(), &problems, Some(Severity::Warning));
-        match self.output {
+        output::print(&match self.output {
             Output::Json => {
-                let list: Vec<_> = findings.iter().map(finding::Finding::to_json).collect();
-                println!("{}", serde_json::to_string_pretty(&list)?);
+                let list: Vec<_> = findings.iter().map(Finding::to_json).collect();
+                serde_json::to_string_pretty(&list)? + "\n"
             }
-            Output::Short => findings.iter().for_each(|finding| println!("{finding}")),
+            Output::Short => findings.iter().map(|finding| format!("{finding}\n")).collect(),
             Output::Text => {
-                for finding in &findings {
-                    println!("{}", finding.show(&texts));
-                }
-                println!("{}", summary(&findings));
+                let shown: String = findings.iter().map(|finding| finding.show(&texts) + "\n").collect();
+                format!("{shown}{}\n", summary(&folder, &findings))
             }
-        }
+        })?;
         let wrong = findings.iter().any(|finding| finding.severity == Severity::Error);
         Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
 
-fn summary(findings: &[finding::Finding]) -> String {
+/// How much was looked at, and how much is wrong: a file without an object for the mesh is no good news.
+fn summary(folder: &Folder, findings: &[Finding]) -> String {
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     let warnings = findings.len() - errors;
     let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
-    format!("{}, {}", count(errors, "error"), count(warnings, "warning"))
+    let others = match folder.ignored().len() {
+        0 => String::new(),
+        n => format!(", {n} of kinds that the mesh does not read"),
+    };
+    let (errors, warnings) = (count(errors, "error"), count(warnings, "warning"));
+    format!("{}{others}: {errors}, {warnings}", count(folder.objects(), "object"))
 }

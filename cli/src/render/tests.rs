@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use axoneme_envoy::{EnvoyResource, Policy};
+use axoneme_envoy::{EnvoyResource, Policy, ResourceKind};
 
 use super::*;
 
@@ -34,7 +34,7 @@ fn the_config_of_an_ingress_becomes_what_the_ingress_becomes() {
     for (object, wanted) in of_input.iter().filter(|(object, _)| object.kind == Kind::Ingress) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.yaml");
-        std::fs::write(&file, serde_yaml::to_string(&config(object, wanted)).unwrap()).unwrap();
+        std::fs::write(&file, serde_yaml::to_string(&config::equivalent(object, wanted)).unwrap()).unwrap();
         let again = read(&file);
         assert_eq!(again.folder.problems(), []);
         // Services are not part of the document.

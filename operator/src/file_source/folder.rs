@@ -156,6 +156,12 @@ impl Folder {
         problems
     }
 
+    /// How many objects the mesh reads stand in the files, those that cannot be read among them.
+    #[must_use]
+    pub fn objects(&self) -> usize {
+        self.definitions.len()
+    }
+
     /// Objects for others.
     #[must_use]
     pub fn ignored(&self) -> Vec<Ignored> {
