@@ -64,3 +64,8 @@ fn conflict() {
 fn secrets() {
     case("secrets");
 }
+
+#[test]
+fn tls() {
+    case("tls");
+}

@@ -23,10 +23,10 @@ pub fn ingest(ingress: &Ingress, index: &Index, defaults: &IngressDefaults) -> (
     let Certificates { hosts: tls, usable, problems } = certificates(ingress, index, defaults);
     ingest.problems.extend(problems);
     let https_only = ingest.options.force_https.unwrap_or(defaults.enforce_https).then_some(defaults.redirect_code);
+    ingest.default_backend();
     if https_only.is_some() {
         tls.iter().for_each(|host| ingest.name(host));
     }
-    ingest.default_backend();
 
     let has_tls = |host: &Host| {
         [Some(host), host.wildcard().as_ref(), Some(&Host::Any)].into_iter().flatten().any(|it| tls.contains(it))

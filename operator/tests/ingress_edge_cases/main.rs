@@ -1,0 +1,13 @@
+//! Edge cases of Ingress as the engine has them, numbered as in the conformance list that `docs/compatibility.md` ends with.
+//! Those that need an Envoy to show are in `cli/tests/ingress`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod annotations;
+mod certificates;
+mod ownership;
+mod routes;
+mod service;
+mod world;
