@@ -140,8 +140,8 @@ pub fn decode(json: &Value, path: &str) -> Result<EnvoyResource, Vec<Problem>> {
 ///
 /// # Errors
 ///
-/// All problems at once, warnings included, sorted by path; of each severity a hundred are told. Without an error among them, the warnings are in
-/// [`EnvoyResource::warnings`].
+/// All problems at once, warnings included, sorted by path; of each severity a hundred are told. Without an error among
+/// them, the warnings are in [`EnvoyResource::warnings`].
 pub fn decode_under(json: &Value, path: &str, policy: &Policy) -> Result<EnvoyResource, Vec<Problem>> {
     let kind = kind(json, path).map_err(|problem| vec![problem])?;
     let Some(descriptor) = pool::message_of(kind.type_url()) else {

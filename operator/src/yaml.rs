@@ -1,19 +1,31 @@
 //! YAML to JSON, remembering where everything stands, so that a mistake can be shown with file and line.
 //!
-//! The one module that knows which YAML library is used.
+//! The one module that knows which YAML library is used. The library gives events; what is made of them is bounded, so that
+//! no text, however it is nested and whatever its aliases stand for, takes more than a small multiple of its length.
 
-use std::collections::BTreeMap;
+use saphyr_parser::Parser;
+use serde_json::Value;
 
-use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
-use serde_json::{Map, Number, Value};
+mod build;
+mod positions;
+
+pub use positions::Positions;
+
+use build::Builder;
 
 /// A place in a text, both counted from 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// Line.
     pub line: usize,
     /// Column, in characters.
     pub column: usize,
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Self { line: 1, column: 1 }
+    }
 }
 
 /// One document of a text.
@@ -24,10 +36,6 @@ pub struct Document {
     /// Where it says so.
     pub positions: Positions,
 }
-
-/// Where the fields of a document, or of a part of it, stand.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Positions(BTreeMap<String, Position>);
 
 /// A text that is not YAML.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,135 +53,17 @@ pub struct SyntaxError {
 ///
 /// The first place that is not YAML, has a key twice, or is of no use in JSON.
 pub fn parse(text: &str) -> Result<Vec<Document>, SyntaxError> {
-    let documents = MarkedYaml::load_from_str(text)
-        .map_err(|error| SyntaxError { position: place(error.marker()), reason: error.info().to_owned() })?;
-    let mut read = Vec::new();
-    for document in &documents {
-        let mut positions = Positions::default();
-        let value = convert(document, &mut String::new(), &mut positions)?;
-        if !value.is_null() {
-            read.push(Document { value, positions });
-        }
+    let (mut parser, mut builder) = (Parser::new_from_str(text), Builder::default());
+    while let Some(event) = parser.next_event() {
+        let (event, span) =
+            event.map_err(|error| SyntaxError { position: place(error.marker()), reason: error.info().to_owned() })?;
+        builder.take(event, place(&span.start))?;
     }
-    Ok(read)
+    Ok(builder.documents)
 }
 
-fn place(marker: &saphyr::Marker) -> Position {
+fn place(marker: &saphyr_parser::Marker) -> Position {
     Position { line: marker.line(), column: marker.col() + 1 }
-}
-
-fn convert(node: &MarkedYaml<'_>, path: &mut String, positions: &mut Positions) -> Result<Value, SyntaxError> {
-    let here = place(&node.span.start);
-    positions.0.entry(path.clone()).or_insert(here);
-    match &node.data {
-        YamlData::Value(scalar) => Ok(convert_scalar(scalar)),
-        YamlData::Sequence(items) => {
-            let mut list = Vec::with_capacity(items.len());
-            for (at, item) in items.iter().enumerate() {
-                list.push(within(path, &format!("[{at}]"), |path| convert(item, path, positions))?);
-            }
-            Ok(Value::Array(list))
-        }
-        YamlData::Mapping(entries) => {
-            let mut map = Map::new();
-            for (key, value) in entries {
-                let (name, at) = (key_text(key)?, place(&key.span.start));
-                let value = within(path, &step(&name), |path| {
-                    // The key is what a person looks for, not the value that may begin lines further down.
-                    positions.0.insert(path.clone(), at);
-                    convert(value, path, positions)
-                })?;
-                map.insert(name, value);
-            }
-            Ok(Value::Object(map))
-        }
-        YamlData::Tagged(_, node) => convert(node, path, positions),
-        YamlData::Representation(text, ..) => Ok(Value::String(text.to_string())),
-        YamlData::Alias(_) | YamlData::BadValue => {
-            Err(SyntaxError { position: here, reason: "this value cannot be understood".to_owned() })
-        }
-    }
-}
-
-fn convert_scalar(scalar: &Scalar<'_>) -> Value {
-    match scalar {
-        Scalar::Null => Value::Null,
-        Scalar::Boolean(it) => Value::Bool(*it),
-        Scalar::Integer(it) => Value::Number(Number::from(*it)),
-        Scalar::FloatingPoint(it) => Number::from_f64(it.into_inner()).map_or(Value::Null, Value::Number),
-        Scalar::String(it) => Value::String(it.to_string()),
-    }
-}
-
-fn key_text(key: &MarkedYaml<'_>) -> Result<String, SyntaxError> {
-    let unusable = || SyntaxError { position: place(&key.span.start), reason: "a key must be a text".to_owned() };
-    match &key.data {
-        YamlData::Value(Scalar::String(text)) => Ok(text.to_string()),
-        YamlData::Value(Scalar::Null) => Err(unusable()),
-        YamlData::Value(scalar) => Ok(convert_scalar(scalar).to_string()),
-        _ => Err(unusable()),
-    }
-}
-
-fn within<T>(path: &mut String, step: &str, then: impl FnOnce(&mut String) -> T) -> T {
-    let length = path.len();
-    path.push_str(step);
-    let result = then(path);
-    path.truncate(length);
-    result
-}
-
-/// One step of a normalised path. Envoy's fields are written `filter_chains` or `filterChains`, and told either way.
-fn step(key: &str) -> String {
-    let plain = key.chars().filter(|c| *c != '_').flat_map(char::to_lowercase);
-    std::iter::once('.').chain(plain).collect()
-}
-
-/// The steps of a path as problems name it: `spec.rules[0].host`, `metadata.annotations["a.b/c"].d`.
-fn steps(path: &str) -> Vec<String> {
-    let mut steps = Vec::new();
-    let mut rest = path;
-    while !rest.is_empty() {
-        let after = rest.strip_prefix('.').unwrap_or(rest);
-        if let Some((key, more)) = after.strip_prefix("[\"").and_then(|quoted| quoted.split_once("\"]")) {
-            steps.push(step(key));
-            rest = more;
-        } else if let Some((index, more)) = after.strip_prefix('[').and_then(|index| index.split_once(']')) {
-            steps.push(format!("[{index}]"));
-            rest = more;
-        } else {
-            let end = after.find(['.', '[']).unwrap_or(after.len());
-            let (key, more) = after.split_at(end);
-            steps.push(step(key));
-            rest = more;
-        }
-    }
-    steps
-}
-
-impl Positions {
-    /// Where a field stands; when it is not there (it is missing, say), the nearest one around it.
-    #[must_use]
-    pub fn find(&self, path: &str) -> Position {
-        let mut steps = steps(path);
-        loop {
-            if let Some(position) = self.0.get(&steps.concat()) {
-                return *position;
-            }
-            if steps.pop().is_none() {
-                return Position { line: 1, column: 1 };
-            }
-        }
-    }
-
-    /// The positions of a part, with paths that begin there.
-    #[must_use]
-    pub fn part(&self, path: &str) -> Self {
-        let prefix = steps(path).concat();
-        let from = self.0.range(prefix.clone()..);
-        let inside = from.map_while(|(path, at)| Some((path.strip_prefix(&prefix)?.to_owned(), *at)));
-        Self(inside.filter(|(rest, _)| rest.is_empty() || rest.starts_with(['.', '['])).collect())
-    }
 }
 
 #[cfg(test)]
@@ -236,5 +126,37 @@ kind: List
         let documents = parse("a: &x {n: 80}\nb: *x\nc: \"80\"\nd: !!str 80\ne: 0x10\n").unwrap();
         let expected = serde_json::json!({ "a": {"n": 80}, "b": {"n": 80}, "c": "80", "d": "80", "e": 16 });
         assert_eq!(documents[0].value, expected);
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        for text in ["- ".repeat(100_000), "[".repeat(100_000), "a: ".repeat(100_000), "? ".repeat(100_000)] {
+            let error = parse(&text).unwrap_err();
+            assert_eq!(error.position.line, 1, "{error}");
+        }
+        let deep = format!("{}x{}", "[".repeat(128), "]".repeat(128));
+        assert_eq!(parse(&deep).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn aliases_do_not_multiply_without_end() {
+        let list = |n: u32| format!("- &l{n} [{}]\n", vec![format!("*l{}", n - 1); 9].join(","));
+        let bomb = |n| format!("- &l0 [x]\n{}", (1..n).map(list).collect::<String>());
+        assert_eq!(parse(&bomb(4)).unwrap().len(), 1);
+        assert!(parse(&bomb(9)).unwrap_err().reason.contains("aliases"));
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(10_000), vec!["*a"; 10_000].join(","));
+        assert!(parse(&long).unwrap_err().reason.contains("aliases"));
+        let anchors = format!("{}x{}", "[&a ".repeat(100), "]".repeat(100)).replace('x', &"1,".repeat(10_000));
+        assert!(parse(&anchors).unwrap_err().reason.contains("anchors"));
+        for nothing in ["a: &a [*a]", "a: *b", "a: &x 1\n---\nb: *x\n"] {
+            assert!(parse(nothing).is_err(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_long_key_is_kept_once() {
+        let text = format!("\"{}\": [{}]\n", "k".repeat(1000), vec!["1"; 300_000].join(","));
+        let documents = parse(&text).unwrap();
+        assert_eq!(documents[0].positions.find(&format!("{}[299999]", "k".repeat(1000))).line, 1);
     }
 }
