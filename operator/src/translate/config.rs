@@ -198,6 +198,10 @@ fn redirect_service(parsed: &Parsed, field: &str, wanted: &ServiceRef, index: &I
         }
     }
     let all = wanted.ports.is_empty();
+    if all && service.tcp_ports().next().is_none() {
+        let why = format!("Service {name} has no TCP port, and nothing else is redirected");
+        output.problems.push(Problem::error(Reason::PortNotFound, format!("{field}.name"), why));
+    }
     for port in service.tcp_ports().filter(|port| all || wanted.ports.contains(&port.port)) {
         let intent = redirects::redirect(service, port, listener, &config.key());
         intent.into_iter().for_each(|intent| output.put_intent(intent));

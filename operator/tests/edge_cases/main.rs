@@ -1,0 +1,13 @@
+//! Edge cases of CiliumEnvoyConfig, numbered as in the conformance list that `docs/compatibility.md` ends with.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod annotations;
+mod build;
+mod conflicts;
+mod listeners;
+mod names;
+mod nodes;
+mod services;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;
