@@ -60,6 +60,18 @@ impl Cluster {
         })
     }
 
+    /// From now on the webhook does not look at what is stored in this namespace.
+    ///
+    /// # Errors
+    /// When kubectl fails.
+    pub fn exempt_from_the_webhook(&self, namespace: &str) -> Result<()> {
+        self.kubectl(&["label", "namespace", namespace, "axoneme.io/e2e-unchecked=true"])?;
+        let selector = r#"[{"op": "add", "path": "/webhooks/0/namespaceSelector", "value":
+            {"matchExpressions": [{"key": "axoneme.io/e2e-unchecked", "operator": "DoesNotExist"}]}}]"#;
+        let webhook = ["patch", "validatingwebhookconfiguration", "axoneme-operator", "--type=json", "-p", selector];
+        self.kubectl(&webhook).map(drop)
+    }
+
     /// Waits until a changed Deployment runs its new pods only.
     ///
     /// # Errors

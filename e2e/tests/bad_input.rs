@@ -38,7 +38,7 @@ fn bad_configs_are_refused_before_they_are_stored() -> Result<()> {
 fn bad_configs_are_named_and_harm_nobody() -> Result<()> {
     scenario("bad-input", |cluster| {
         cluster.fresh_namespace(NAMESPACE)?;
-        exempt_from_the_webhook(cluster)?;
+        cluster.exempt_from_the_webhook(NAMESPACE)?;
         cluster.apply(NAMESPACE, include_str!("manifests/edit-config.yaml"))?;
         cluster.ready(NAMESPACE)?;
         let url = format!("http://left.{NAMESPACE}:8080/");
@@ -62,14 +62,6 @@ fn bad_configs_are_named_and_harm_nobody() -> Result<()> {
         cluster.ask_until("its last good version is served", From::Pod("node1"), &url, served)?;
         cluster.kubectl(&["delete", "namespace", NAMESPACE]).map(drop)
     })
-}
-
-fn exempt_from_the_webhook(cluster: &Cluster) -> Result<()> {
-    cluster.kubectl(&["label", "namespace", NAMESPACE, "axoneme.io/e2e-unchecked=true"])?;
-    let selector = r#"[{"op": "add", "path": "/webhooks/0/namespaceSelector", "value":
-        {"matchExpressions": [{"key": "axoneme.io/e2e-unchecked", "operator": "DoesNotExist"}]}}]"#;
-    let webhook = ["patch", "validatingwebhookconfiguration", "axoneme-operator", "--type=json", "-p", selector];
-    cluster.kubectl(&webhook).map(drop)
 }
 
 #[test]

@@ -144,7 +144,10 @@ async fn kube_source_and_driver(
     if let Some(address) = options.webhook {
         let listener = bind(address).await?;
         tasks.spawn("webhook", webhook::serve(listener, Arc::clone(&leaf), hub.clone(), shutdown.clone()));
-        tasks.spawn("webhook trust", webhook::trust::run(client.clone(), trusted, shutdown.clone()));
+        tasks.spawn(
+            "webhook trust",
+            webhook::trust::run(client.clone(), trusted, readiness.gate("webhook trust"), shutdown.clone()),
+        );
     }
     tasks.spawn("lease", {
         let (client, options, shutdown) = (client.clone(), options.clone(), shutdown.clone());

@@ -20,7 +20,12 @@ use kube::core::{
     DynamicObject,
     admission::{AdmissionRequest, AdmissionReview},
 };
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::Semaphore,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Engine, admission, ca::Leaf, metrics, serve::ServeError, tls};
@@ -36,7 +41,11 @@ const CONCURRENT: usize = 8;
 /// Longest time that a client may take for its headers, and again for its body. The API server waits no longer for us.
 const READ: Duration = Duration::from_secs(5);
 
-/// Serves reviews until `shutdown`.
+/// After `shutdown` connections are still taken for so long: the API server hears with some delay that this replica ends.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Serves reviews until `shutdown`, and a moment longer: a review that nobody answers is an object that nobody checks. Reviews
+/// that were begun are answered.
 ///
 /// # Errors
 /// [`ServeError`] when TLS cannot be set up.
@@ -46,40 +55,68 @@ pub async fn serve(
     hub: Hub<Engine>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    let linger = {
+        let shutdown = shutdown.clone();
+        async move {
+            shutdown.cancelled().await;
+            sleep(LINGER).await;
+        }
+    };
+    let mut linger = pin!(linger);
+    let closing = CancellationToken::new();
     let mut incoming = pin!(tls::accept(listener, leaf, b"http/1.1")?);
-    let door =
-        Arc::new(Door { policy: hub.read(|engine| engine.policy().clone()), hub, room: Semaphore::new(CONCURRENT) });
+    let policy = hub.read(|engine| engine.policy().clone());
+    let door = Arc::new(Door { policy, hub, room: Semaphore::new(CONCURRENT), shutdown });
     // Dropping the set ends the connections with us.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
+            () = &mut linger => break,
             Some(_ended) = connections.join_next() => {}
             Some(Ok(stream)) = incoming.next() => {
-                let door = Arc::clone(&door);
+                let (door, closing) = (Arc::clone(&door), closing.clone());
                 let service = service_fn(move |request| {
                     let door = Arc::clone(&door);
                     async move { Ok::<_, Infallible>(door.answer(request).await) }
                 });
-                connections.spawn(
-                    http1::Builder::new()
-                        .timer(TokioTimer::new())
-                        .header_read_timeout(READ)
-                        .serve_connection(TokioIo::new(stream), service),
-                );
+                connections.spawn(async move {
+                    let mut server = http1::Builder::new();
+                    server.timer(TokioTimer::new()).header_read_timeout(READ);
+                    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+                    tokio::select! {
+                        _ended = connection.as_mut() => {}
+                        () = closing.cancelled() => {
+                            connection.as_mut().graceful_shutdown();
+                            let _ = connection.await;
+                        }
+                    }
+                });
             }
         }
     }
+    closing.cancel();
+    let _ = timeout(READ, async { while connections.join_next().await.is_some() {} }).await;
+    Ok(())
 }
 
 struct Door {
     policy: Policy,
     hub: Hub<Engine>,
     room: Semaphore,
+    shutdown: CancellationToken,
 }
 
 impl Door {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let mut answer = self.reviewed(request).await;
+        if self.shutdown.is_cancelled() {
+            // The next review goes to another replica, before this one stops to listen.
+            answer.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
+        }
+        answer
+    }
+
+    async fn reviewed(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         if (request.method(), request.uri().path()) != (&Method::POST, PATH) {
             return malformed(StatusCode::NOT_FOUND, "path", "POST an AdmissionReview to /validate");
         }

@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: what the redirect costs, and how long an edit takes, as ratios within one run.
+//! `cargo xtask bench`: what the redirect costs, and how long an edit takes, as ratios within one run; and how long a review of
+//! the webhook takes.
 //!
 //! Every way to the proxy is measured against the same Envoy, backend and client, in turns, round after round. A shared
 //! machine drifts from minute to minute; the ratio of two neighbours does not.
@@ -16,9 +17,12 @@ use axoneme_testnet::mesh::Programs;
 use self::{load::Load, report::Series, scene::Scene};
 use crate::{bpf, images, paths, setup, shell};
 
-/// Measure the redirect against its rivals, the time of an edit, and memory.
+/// Measure the webhook, the redirect against its rivals, the time of an edit, and memory.
 #[derive(clap::Args)]
 pub(crate) struct Bench {
+    /// Measure only this part.
+    #[arg(long, value_enum)]
+    only: Option<Part>,
     /// Rounds; each measures every way once.
     #[arg(long, default_value_t = 11)]
     rounds: usize,
@@ -36,9 +40,28 @@ pub(crate) struct Bench {
     dev: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Reviews by the operator's webhook.
+    Webhook,
+    /// Requests through the redirect and past it, edits, memory.
+    Redirect,
+}
+
+/// As a release, but linked in seconds.
+const PROFILE: &str = "e2e";
+
 impl Bench {
     pub(crate) fn run(self) -> Result<()> {
-        shell::need_root("the bench")?;
+        let wants = |part| self.only.is_none_or(|only| only == part);
+        if wants(Part::Webhook) {
+            webhook(self.dev)?;
+        }
+        if wants(Part::Redirect) { self.redirect() } else { Ok(()) }
+    }
+
+    fn redirect(&self) -> Result<()> {
+        shell::need_root("the bench of the redirect")?;
         let (programs, echo) = build(self.dev)?;
         let scene = Scene::build(&programs, &echo).context("build the scene of the bench")?;
         let ways = scene.ways();
@@ -61,6 +84,18 @@ impl Bench {
     }
 }
 
+/// The bench is the operator's, for it takes the webhook as a library.
+fn webhook(dev: bool) -> Result<()> {
+    let mut cargo = if dev {
+        let mut cargo = shell::cargo();
+        cargo.args(["bench", "--profile", "dev"]);
+        cargo
+    } else {
+        images::cargo("bench", PROFILE)?
+    };
+    shell::run(cargo.args(["--package", "axoneme-operator", "--bench", "webhook"]))
+}
+
 /// Installs and builds what is missing; by default optimised, as the end-to-end tests have it.
 fn build(dev: bool) -> Result<(Programs, PathBuf)> {
     setup::ensure(false, false)?;
@@ -69,7 +104,7 @@ fn build(dev: bool) -> Result<(Programs, PathBuf)> {
         shell::run(shell::cargo().args(["build", "--quiet", "--package", "axonctl", "--package", "axoneme-echo"]))?;
         paths::target().join("debug")
     } else {
-        images::build("e2e", ["axonctl", "axoneme-echo"])?
+        images::build(PROFILE, ["axonctl", "axoneme-echo"])?
     };
     let programs = Programs { axonctl: folder.join("axonctl"), envoy: setup::envoy::path()? };
     Ok((programs, folder.join("axoneme-echo")))

@@ -64,25 +64,24 @@ pub(crate) fn binary(profile: &str, name: &str) -> Result<PathBuf> {
     Ok(paths::target().join("images-build").join(host()?).join(profile).join(name))
 }
 
-/// Static binaries of these packages, in a target folder of their own because the flags differ. Returns their folder.
+/// Static binaries of these packages. Returns their folder.
 pub(crate) fn build(profile: &str, packages: impl IntoIterator<Item = &'static str>) -> Result<PathBuf> {
     bpf::build()?;
-    let target = host()?;
-    let folder = paths::target().join("images-build");
-    let mut cargo = shell::cargo();
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").args([
-        "build",
-        "--profile",
-        profile,
-        "--locked",
-        "--target",
-        &target,
-    ]);
+    let mut cargo = cargo("build", profile)?;
     for name in packages {
         cargo.args(["--package", name]);
     }
-    shell::run(cargo.arg("--bins").arg("--target-dir").arg(&folder))?;
-    Ok(folder.join(target).join(profile))
+    shell::run(cargo.arg("--bins"))?;
+    Ok(paths::target().join("images-build").join(host()?).join(profile))
+}
+
+/// Cargo as the images are built: static, in a target folder of its own.
+pub(crate) fn cargo(verb: &str, profile: &str) -> Result<Command> {
+    let mut cargo = shell::cargo();
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    cargo.args([verb, "--profile", profile, "--locked", "--target", &host()?]);
+    cargo.arg("--target-dir").arg(paths::target().join("images-build"));
+    Ok(cargo)
 }
 
 fn host() -> Result<String> {

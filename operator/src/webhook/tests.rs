@@ -2,42 +2,52 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use hyper::client::conn::http1::handshake;
+use hyper::client::conn::http1::{SendRequest, handshake};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring::default_provider,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::ca::Authority;
 
 async fn server() -> (SocketAddr, TlsConnector) {
+    let (address, connector, _) = server_until(CancellationToken::new()).await;
+    (address, connector)
+}
+
+async fn server_until(shutdown: CancellationToken) -> (SocketAddr, TlsConnector, JoinHandle<Result<(), ServeError>>) {
     let authority = Authority::generate().unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap()).unwrap();
     let leaf = Arc::new(Leaf::new(authority, Leaf::service_names("axoneme-operator", "mesh")).unwrap());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, leaf, Hub::new(Engine::new()), CancellationToken::new()));
+    let server = tokio::spawn(serve(listener, leaf, Hub::new(Engine::new()), shutdown));
     let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    (address, TlsConnector::from(Arc::new(config)))
+    (address, TlsConnector::from(Arc::new(config)), server)
 }
 
-async fn post(server: &(SocketAddr, TlsConnector), path: &str, body: Vec<u8>) -> (StatusCode, Value) {
+async fn open(server: &(SocketAddr, TlsConnector)) -> SendRequest<Full<Bytes>> {
     let stream = TcpStream::connect(server.0).await.unwrap();
     let name = ServerName::try_from("axoneme-operator.mesh.svc").unwrap();
     let stream = server.1.connect(name, stream).await.unwrap();
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
+    sender
+}
+
+async fn post(server: &(SocketAddr, TlsConnector), path: &str, body: Vec<u8>) -> (StatusCode, Value) {
+    let mut sender = open(server).await;
     let request = Request::post(path).header("host", "axoneme-operator").body(Full::new(Bytes::from(body))).unwrap();
     let answer = sender.send_request(request).await.unwrap();
     let status = answer.status();
@@ -87,4 +97,19 @@ async fn what_is_no_review_is_told_so() {
     ] {
         assert_eq!(post(&server, path, body).await.0, expected);
     }
+}
+
+#[tokio::test]
+async fn a_replica_that_ends_still_answers_and_sends_the_next_review_elsewhere() {
+    let shutdown = CancellationToken::new();
+    let (address, connector, ended) = server_until(shutdown.clone()).await;
+    let server = (address, connector);
+    let mut kept = open(&server).await;
+    shutdown.cancel();
+    let body = Full::new(Bytes::from(review("connect_timeout")));
+    let answer = kept.send_request(Request::post("/validate").body(body).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["connection"], "close");
+    assert_eq!(post(&server, "/validate", review("connect_timeout")).await.0, StatusCode::OK, "a new connection");
+    timeout(LINGER + READ * 2, ended).await.unwrap().unwrap().unwrap();
 }

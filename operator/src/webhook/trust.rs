@@ -23,7 +23,11 @@ use kube::{
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ca::bundle, metrics, timer::at};
+use crate::{
+    ca::bundle,
+    metrics::{self, http::Gate},
+    timer::at,
+};
 
 /// When a write that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -31,9 +35,12 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Keeps `authority` (PEM) in the configuration [`names::WEBHOOK`] until `shutdown`. A configuration that is not there, or
 /// comes later, or is applied anew, is no special case.
 ///
+/// `gate` opens when that was looked at once: a replica that is not trusted yet must not be asked.
+///
 /// # Errors
 /// [`WatchEnded`], which it never should.
-pub async fn run(client: Client, authority: String, shutdown: CancellationToken) -> Result<(), WatchEnded> {
+pub async fn run(client: Client, authority: String, gate: Gate, shutdown: CancellationToken) -> Result<(), WatchEnded> {
+    let mut gate = Some(gate);
     let api = Api::<ValidatingWebhookConfiguration>::all(client);
     let mut changes = pin!(watcher::watch_object(api.clone(), names::WEBHOOK).default_backoff());
     let mut seen = None;
@@ -52,7 +59,10 @@ pub async fn run(client: Client, authority: String, shutdown: CancellationToken)
             () = at(due) => {}
         }
         due = None;
-        let Some(patch) = seen.as_ref().and_then(|configuration| missing(configuration, &authority)) else { continue };
+        let Some(patch) = seen.as_ref().and_then(|configuration| missing(configuration, &authority)) else {
+            gate.take().into_iter().for_each(Gate::open);
+            continue;
+        };
         let parameters = PatchParams::apply(names::FIELD_MANAGER).force();
         match api.patch(names::WEBHOOK, &parameters, &Patch::Apply(&patch)).await {
             Ok(_) => tracing::info!(configuration = names::WEBHOOK, "the API server trusts this replica's webhook"),
@@ -62,6 +72,8 @@ pub async fn run(client: Client, authority: String, shutdown: CancellationToken)
                 due = Some(Instant::now() + AGAIN);
             }
         }
+        // Also when it failed: nodes do not depend on the webhook.
+        gate.take().into_iter().for_each(Gate::open);
     }
 }
 
