@@ -157,7 +157,11 @@ fn slice(wanted: &DummySlice) -> EndpointSlice {
     EndpointSlice {
         meta: Meta::named(&wanted.name.namespace, &wanted.name.name),
         service: wanted.name.name.to_string(),
-        endpoints: vec![Endpoint { addresses: address.parse().into_iter().collect(), ready: true, ..Endpoint::default() }],
+        endpoints: vec![Endpoint {
+            addresses: address.parse().into_iter().collect(),
+            ready: true,
+            ..Endpoint::default()
+        }],
         ports: ports.collect(),
         is_ingress: true,
     }

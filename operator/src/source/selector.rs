@@ -62,7 +62,9 @@ impl Selector {
                 mistakes.push((format!("{field}.key"), not_a_key(key)));
             }
             let wrong = match (operator.as_str(), values.is_empty()) {
-                ("In" | "NotIn", true) => Some(("values", format!("must not be empty, because the operator is {operator}"))),
+                ("In" | "NotIn", true) => {
+                    Some(("values", format!("must not be empty, because the operator is {operator}")))
+                }
                 ("Exists" | "DoesNotExist", false) => {
                     Some(("values", format!("must be empty, because the operator is {operator}")))
                 }
@@ -100,10 +102,7 @@ fn is_label_key(key: &str) -> bool {
 fn is_label_value(value: &str) -> bool {
     let edge = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    value.len() <= 63
-        && edge(value.chars().next())
-        && edge(value.chars().next_back())
-        && value.chars().all(inner)
+    value.len() <= 63 && edge(value.chars().next()) && edge(value.chars().next_back()) && value.chars().all(inner)
 }
 
 #[cfg(test)]
