@@ -13,6 +13,7 @@ pub(crate) const HTTP_FILTER: &str = "envoy.extensions.filters.network.http_conn
 ///
 /// - RDS, SDS and EDS sources: the one xDS server, over ADS;
 /// - the type of a filter that is named `envoy.filters.http.router` and has none, as older manifests write it;
+/// - the authority of calls to a gRPC service, see [`authority`];
 /// - a cluster's circuit breakers, see [`circuit_breakers`].
 pub(crate) fn fill(kind: ResourceKind, message: &mut DynamicMessage) {
     if kind == ResourceKind::Cluster {
@@ -63,6 +64,7 @@ impl visit::Rewriter for Filler {
             table::SDS => source(message, "sds_config"),
             table::ON_DEMAND_SECRET => source(message, "config_source"),
             "envoy.config.cluster.v3.Cluster.EdsClusterConfig" => source(message, "eds_config"),
+            "envoy.config.core.v3.GrpcService.EnvoyGrpc" => authority(message),
             HTTP_FILTER => router(message),
             _ => false,
         }
@@ -81,6 +83,24 @@ fn source(message: &mut DynamicMessage, field: &str) -> bool {
     true
 }
 
+/// Envoy calls a gRPC service by its cluster's name, and `namespace/object/cluster` is no authority: strict servers, among
+/// them those of Rust, refuse the call. So it is the name as it was written, or `service.namespace` for a Service.
+fn authority(service: &mut DynamicMessage) -> bool {
+    let cluster = encode::get_str(service, "cluster_name");
+    if cluster.is_empty() || !encode::get_str(service, "authority").is_empty() {
+        return false;
+    }
+    let authority = match cluster.split_once('/') {
+        Some((namespace, name)) if !name.contains('/') => {
+            let service = name.split_once(':').map_or(name, |(service, _)| service);
+            format!("{service}.{namespace}")
+        }
+        _ => cluster.rsplit('/').next().unwrap_or_default().to_owned(),
+    };
+    service.set_field_by_name("authority", Value::String(authority));
+    true
+}
+
 fn router(filter: &mut DynamicMessage) -> bool {
     let named = encode::get_str(filter, "name") == "envoy.filters.http.router";
     let typed = filter.has_field_by_name("typed_config") || filter.has_field_by_name("config_discovery");
@@ -90,4 +110,35 @@ fn router(filter: &mut DynamicMessage) -> bool {
     let Some(Value::Message(any)) = filter.get_field_by_name_mut("typed_config") else { return false };
     any.set_field_by_name("type_url", Value::String(format!("type.googleapis.com/{ROUTER}")));
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::decode;
+
+    #[test]
+    fn grpc_services_are_called_by_a_name_that_is_an_authority() {
+        let authority = |service: serde_json::Value| {
+            let log = json!({
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+                "common_config": {"log_name": "l", "transport_api_version": "V3", "grpc_service": {"envoy_grpc": service}},
+            });
+            let listener = json!({
+                "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+                "name": "l",
+                "access_log": [{"name": "log", "typed_config": log}],
+            });
+            let listener = decode(&listener, "r").ok().unwrap().to_json().unwrap();
+            let config = &listener["access_log"][0]["typed_config"]["common_config"];
+            config["grpc_service"]["envoy_grpc"]["authority"].as_str().unwrap().to_owned()
+        };
+        for (cluster, expected) in
+            [("logs", "logs"), ("ns/logs", "logs.ns"), ("ns/logs:grpc", "logs.ns"), ("ns/object/logs", "logs")]
+        {
+            assert_eq!(authority(json!({"cluster_name": cluster})), expected, "{cluster}");
+        }
+        assert_eq!(authority(json!({"cluster_name": "ns/logs", "authority": "own"})), "own");
+    }
 }
