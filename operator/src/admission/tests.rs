@@ -67,6 +67,27 @@ fn what_is_missing_is_a_warning_and_no_reason_to_refuse() {
 }
 
 #[test]
+fn a_filter_that_is_dropped_is_warned_of_at_the_door() {
+    let hcm = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+    let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+    let object = config(&json!([{
+        "@type": "type.googleapis.com/envoy.config.listener.v3.Listener", "name": "l",
+        "filter_chains": [{ "filters": [{ "name": "envoy.filters.network.http_connection_manager", "typed_config": {
+            "@type": hcm, "stat_prefix": "l", "route_config": { "name": "r" },
+            "http_filters": [
+                { "name": "cilium.l7policy", "typed_config": { "@type": "type.googleapis.com/cilium.L7Policy" } },
+                { "name": "envoy.filters.http.router", "typed_config": { "@type": router } },
+            ],
+        }}]}],
+    }]));
+    let verdict = verdict(&object, &Value::Null);
+    let response = respond(&request("CiliumEnvoyConfig", &object, &Value::Null), &verdict);
+    assert!(response.allowed, "{verdict:?}");
+    let warnings = response.warnings.unwrap();
+    assert!(warnings.iter().any(|it| it.contains("http_filters[0]") && it.contains("cilium")), "{warnings:?}");
+}
+
+#[test]
 fn a_wrong_object_that_stands_already_can_be_labelled_and_deleted() {
     let wrong = config(&json!([{ "@type": CLUSTER, "name": "c", "connect_timeouts": "1s" }]));
     let mut labelled = wrong.clone();
