@@ -99,7 +99,8 @@ fn start(binary: &EnvoyBinary, bootstrap: &Path) -> Result<Child, EnvoyError> {
         .args(["--disable-hot-restart", "--drain-time-s", "30", "--log-level", "warning"])
         .args(["--log-format", LOG_FORMAT, "--concurrency", &binary.concurrency.to_string()])
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        // Envoy prints nothing there by itself: these are access logs of users.
+        .stdout(Stdio::inherit())
         .stderr(Stdio::piped())
         // Ctrl-C in a terminal is for us alone; we end Envoy.
         .process_group(0)

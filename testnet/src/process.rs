@@ -9,6 +9,7 @@ use std::{
 };
 
 use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
     sys::{
         memfd::{MFdFlags, memfd_create},
         signal::{Signal, kill},
@@ -35,6 +36,8 @@ impl Process {
         let what = format!("start {:?}", command.get_args().last().unwrap_or(command.get_program()));
         let log = memfd_create(c"log", MFdFlags::MFD_CLOEXEC).map_err(|errno| Error::io(&what)(errno.into()))?;
         let log = File::from(log);
+        // Whoever opens `/dev/stdout` anew, as Envoy does, has a position of its own.
+        fcntl(&log, FcntlArg::F_SETFL(OFlag::O_APPEND)).map_err(|errno| Error::io(&what)(errno.into()))?;
         let stream = || log.try_clone().map(Stdio::from).map_err(Error::io(&what));
         command.stdin(Stdio::null()).stdout(stream()?).stderr(stream()?).process_group(0);
         let child = command.spawn().map_err(Error::io(&what))?;
