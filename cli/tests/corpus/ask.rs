@@ -3,14 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    time::Instant,
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     case::{Ask, Case},
     client::{self, Question, Scheme},
     compare,
+    stage::SOON,
 };
 
 /// Where an ask goes: the redirect `namespace/service:port`, of which the address is yet to be looked up.
@@ -29,41 +31,49 @@ fn url(ask: &Ask) -> hyper::Uri {
 
 /// Asks, and tells everything that is not as expected.
 pub(crate) async fn run(case: &Case, at: usize, ask: &Ask, to: SocketAddr, tls: client::Tls) -> Vec<String> {
-    let question = |nth: usize, cookies: &str| {
-        let mut headers = ask.headers.clone();
-        headers.insert("x-case".to_owned(), case.namespace.clone());
-        headers.insert("x-ask".to_owned(), format!("{}/{at}/{nth}", case.namespace));
-        if !cookies.is_empty() {
-            headers.insert("cookie".to_owned(), cookies.to_owned());
-        }
-        let url = url(ask);
-        Question {
-            to,
-            method: ask.ask.split_once(' ').map_or("GET", |(method, _)| method).to_owned(),
-            host: ask.host.clone().unwrap_or_else(|| url.host().unwrap().to_owned()),
-            url,
-            headers,
-            body: ask.body.clone(),
-            lines: ask.lines,
-            http2: ask.http2,
-            tls: tls.clone(),
-        }
-    };
-    let mut answers = Vec::new();
-    if ask.at_once {
-        let all = (0..ask.times).map(|nth| client::ask(question(nth, "")));
-        answers.extend(futures::future::join_all(all).await);
-    } else {
-        let mut cookies = String::new();
-        for nth in 0..ask.times {
-            let answer = client::ask(question(nth, &cookies)).await;
-            if let Some(cookie) = answer["headers"]["set-cookie"].as_str().filter(|_| ask.cookies) {
-                cookies = cookie.split(';').next().unwrap_or_default().to_owned();
-            }
-            answers.push(answer);
+    let end = Instant::now() + SOON;
+    loop {
+        let wrong = judge(ask, &answers(case, at, ask, to, &tls).await);
+        if wrong.is_empty() || !ask.eventually || Instant::now() > end {
+            return wrong.into_iter().map(|wrong| format!("asks[{at}] {}: {wrong}", ask.ask)).collect();
         }
     }
-    judge(ask, &answers).into_iter().map(|wrong| format!("asks[{at}] {}: {wrong}", ask.ask)).collect()
+}
+
+async fn answers(case: &Case, at: usize, ask: &Ask, to: SocketAddr, tls: &client::Tls) -> Vec<Value> {
+    if ask.at_once {
+        let all = (0..ask.times).map(|nth| client::ask(question(case, at, ask, to, tls, nth)));
+        return futures::future::join_all(all).await;
+    }
+    let (mut answers, mut cookies) = (Vec::new(), None);
+    for nth in 0..ask.times {
+        let mut question = question(case, at, ask, to, tls, nth);
+        question.headers.extend(cookies.clone().map(|cookies| ("cookie".to_owned(), cookies)));
+        let answer = client::ask(question).await;
+        if let Some(cookie) = answer["headers"]["set-cookie"].as_str().filter(|_| ask.cookies) {
+            cookies = cookie.split(';').next().map(str::to_owned);
+        }
+        answers.push(answer);
+    }
+    answers
+}
+
+/// The `nth` request of an ask. `x-case` and `x-ask` let the backends tell requests apart.
+fn question(case: &Case, at: usize, ask: &Ask, to: SocketAddr, tls: &client::Tls, nth: usize) -> Question {
+    let (url, mut headers) = (url(ask), ask.headers.clone());
+    headers.insert("x-case".to_owned(), case.namespace.clone());
+    headers.insert("x-ask".to_owned(), format!("{}/{at}/{nth}", case.namespace));
+    Question {
+        to,
+        method: ask.ask.split_once(' ').map_or("GET", |(method, _)| method).to_owned(),
+        host: ask.host.clone().unwrap_or_else(|| url.host().unwrap().to_owned()),
+        url,
+        headers,
+        body: ask.body.clone(),
+        lines: ask.lines,
+        http2: ask.http2,
+        tls: tls.clone(),
+    }
 }
 
 fn judge(ask: &Ask, answers: &[Value]) -> Vec<String> {
@@ -90,10 +100,8 @@ fn judge(ask: &Ask, answers: &[Value]) -> Vec<String> {
         answers.iter().for_each(|answer| *counted.entry(text(answer, field)).or_default() += 1);
         let all = wanted.iter().all(|(value, count)| count.holds(counted.get(value).copied().unwrap_or_default()));
         if !all || counted.keys().any(|value| !wanted.contains_key(value)) {
-            wrong.push(format!(
-                "{field} is so often: {counted:?}, expected {wanted:?}; the last answer was {:#}",
-                json!(answers.last())
-            ));
+            let last = answers.last().unwrap_or(&Value::Null);
+            wrong.push(format!("{field} is so often: {counted:?}, expected {wanted:?}; the last answer was {last:#}"));
         }
     }
     for (field, wanted) in &ask.different {

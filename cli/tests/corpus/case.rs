@@ -19,7 +19,6 @@ pub(crate) struct Case {
     pub(crate) name: String,
     /// Its namespace, which is the file's name; further ones begin with it.
     pub(crate) namespace: String,
-    pub(crate) path: PathBuf,
     /// The whole file.
     pub(crate) text: String,
     /// What it says of itself.
@@ -83,6 +82,9 @@ pub(crate) struct Ask {
     /// No answer is there before.
     #[serde(default)]
     pub(crate) at_least_milliseconds: u64,
+    /// Ask anew until it is as expected: for what Envoy does in its own time.
+    #[serde(default)]
+    pub(crate) eventually: bool,
     /// What every answer is like.
     #[serde(default)]
     pub(crate) expect: Map<String, Value>,
@@ -170,5 +172,5 @@ fn read(path: PathBuf) -> Case {
         let own = metadata["namespace"].as_str().or(metadata["name"].as_str()).unwrap_or_default();
         assert!(own.starts_with(&namespace), "{place}: {} is not in namespace {namespace}", document["kind"]);
     }
-    Case { name, namespace, text, said, documents, path }
+    Case { name, namespace, text, said, documents }
 }

@@ -13,7 +13,10 @@ mod compare;
 mod judge;
 mod stage;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    panic,
+    sync::{Arc, OnceLock},
+};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -22,12 +25,13 @@ use crate::{case::Case, stage::Stage};
 fn main() {
     let arguments = Arguments::from_args();
     let cases: Arc<Vec<Case>> = Arc::new(case::read_all());
-    // Staged by the first test that runs, and ended before the process: what is static is never dropped.
-    let stage: Arc<OnceLock<Stage>> = Arc::default();
+    // Staged once, by the first test that runs, and ended before the process: what is static is never dropped.
+    let stage: Arc<OnceLock<Option<Stage>>> = Arc::default();
     let trial = |at: usize| {
         let (cases, stage) = (Arc::clone(&cases), Arc::clone(&stage));
         Trial::test(cases[at].name.clone(), move || {
-            let stage = stage.get_or_init(|| Stage::new(&cases));
+            let stage = stage.get_or_init(|| panic::catch_unwind(|| Stage::new(&cases)).ok());
+            let stage = stage.as_ref().ok_or("there is no stage; the first words above say why")?;
             judge::judge(stage, &cases[at]).map_err(Failed::from)
         })
     };

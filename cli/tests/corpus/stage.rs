@@ -34,7 +34,7 @@ const AXONCTL: &str = env!("CARGO_BIN_EXE_axonctl");
 pub(crate) struct Stage {
     // The order of the fields is the order of the end: the lab last.
     mesh: Mesh,
-    _servers: Vec<Process>,
+    _servers: Vec<(Process, Namespace)>,
     pub(crate) client: Namespace,
     pods: Vec<Pod>,
     authority: Authority,
@@ -147,7 +147,7 @@ fn files(folder: &Path, case: &Case) -> [PathBuf; 2] {
 }
 
 /// Starts the backend in every pod and waits until all listen. Their certificate is for `backend.example`.
-fn serve(node: &mut Node, pods: &mut [Pod], authority: &Authority) -> Vec<Process> {
+fn serve(node: &mut Node, pods: &mut [Pod], authority: &Authority) -> Vec<(Process, Namespace)> {
     let program = built("axoneme-backend").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let pair = authority.sign(&["backend.example".to_owned()]);
@@ -164,11 +164,13 @@ fn serve(node: &mut Node, pods: &mut [Pod], authority: &Authority) -> Vec<Proces
     let start = |pod: &mut Pod| {
         let place = node.pod(&pod.name).unwrap();
         pod.address = Some(place.address);
-        place.spawn(&program, [format!("--name={}", pod.name)].iter().chain(&certificate)).unwrap()
+        let server = place.spawn(&program, [format!("--name={}", pod.name)].iter().chain(&certificate)).unwrap();
+        (server, place)
     };
-    let servers: Vec<Process> = pods.iter_mut().map(start).collect();
-    for server in &servers {
-        wait_until("a backend to listen", SOON, || Ok(server.log()?.contains("listens"))).unwrap();
+    let servers: Vec<_> = pods.iter_mut().map(start).collect();
+    for (server, _) in &servers {
+        let waited = wait_until("a backend to listen", SOON, || Ok(server.log()?.contains("listens")));
+        assert!(waited.is_ok(), "{waited:?}: {}", server.log().unwrap());
     }
     servers
 }

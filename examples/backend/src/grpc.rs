@@ -45,6 +45,7 @@ where
     Q: Message + Default + Send + Sync + 'static,
     A: Message + Default + Send + Sync + 'static,
 {
-    let service = service_fn(|question: tonic::Request<Q>| ready(answer(question.into_inner()).map(tonic::Response::new)));
+    let service =
+        service_fn(|question: tonic::Request<Q>| ready(answer(question.into_inner()).map(tonic::Response::new)));
     Grpc::new(ProstCodec::<A, Q>::default()).unary(service, request).await
 }

@@ -64,8 +64,5 @@ fn answer(request: &ProcessingRequest, name: &str) -> ProcessingResponse {
     let header = Header { key: "x-processed-by".to_owned(), value: String::new(), raw_value: name.into() };
     let mutation = HeaderMutation { set_headers: vec![HeaderOption { header: Some(header) }] };
     let response = CommonResponse { header_mutation: Some(mutation) };
-    ProcessingResponse {
-        request_headers: Some(HeadersResponse { response: Some(response) }),
-        response_headers: None,
-    }
+    ProcessingResponse { request_headers: Some(HeadersResponse { response: Some(response) }), response_headers: None }
 }
