@@ -1,6 +1,6 @@
 //! A request as Envoy sees it before it picks a route.
 
-use std::{borrow::Cow, str::FromStr};
+use std::str::FromStr;
 
 use super::target::Url;
 
@@ -57,24 +57,24 @@ impl Request {
         }
     }
 
-    /// The value of a header, those of several joined as Envoy joins them. Pseudo headers are headers.
-    pub(super) fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+    /// The values of a header, which Envoy compares one by one. Pseudo headers are headers.
+    pub(super) fn values(&self, name: &str) -> Vec<&str> {
         let name = name.to_ascii_lowercase();
         match name.as_str() {
-            ":authority" | "host" => return Some(Cow::Borrowed(&self.authority)),
-            ":path" => return Some(Cow::Borrowed(&self.path)),
-            ":method" => return Some(Cow::Borrowed(&self.method)),
-            ":scheme" => return Some(Cow::Borrowed(self.scheme())),
+            ":authority" | "host" => return vec![&self.authority],
+            ":path" => return vec![&self.path],
+            ":method" => return vec![&self.method],
+            ":scheme" => return vec![self.scheme()],
             _ => {}
         }
-        let mut values = self.headers.iter().filter(|header| header.name == name).map(|header| header.value.as_str());
-        match (values.next(), values.collect::<Vec<_>>()) {
-            (Some(only), more) if more.is_empty() => Some(Cow::Borrowed(only)),
-            (Some(first), more) => Some(Cow::Owned([&[first], &more[..]].concat().join(","))),
-            // Envoy sets it for whoever did not.
-            (None, _) if name == "x-forwarded-proto" => Some(Cow::Borrowed(self.scheme())),
-            (None, _) => None,
-        }
+        let values: Vec<_> = self.headers.iter().filter(|it| it.name == name).map(|it| it.value.as_str()).collect();
+        // Envoy sets it for whoever did not.
+        if values.is_empty() && name == "x-forwarded-proto" { vec![self.scheme()] } else { values }
+    }
+
+    /// The first value of a header.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.values(name).into_iter().next()
     }
 
     /// The first value of a query parameter, as written.
@@ -140,12 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_joined_and_pseudo_headers_are_headers() {
+    fn headers_have_several_values_and_pseudo_headers_are_headers() {
         let it = request("https://a.example:8443/x?b=1&c&b=2#d", &["X-A: 1", "x-a:2", "Cookie: k=\"v\"; l=w"]);
-        assert_eq!(it.header("x-A").as_deref(), Some("1,2"));
-        assert_eq!(it.header(":authority").as_deref(), Some("a.example:8443"));
-        assert_eq!(it.header(":method").as_deref(), Some("GET"));
-        assert_eq!(it.header("x-forwarded-proto").as_deref(), Some("https"));
+        assert_eq!(it.values("x-A"), ["1", "2"]);
+        assert_eq!(it.header(":authority"), Some("a.example:8443"));
+        assert_eq!(it.header(":method"), Some("GET"));
+        assert_eq!(it.header("x-forwarded-proto"), Some("https"));
         assert_eq!((it.query("b"), it.query("c"), it.query("d")), (Some("1"), Some(""), None));
         assert_eq!((it.cookie("k").as_deref(), it.cookie("l").as_deref()), (Some("v"), Some("w")));
         assert_eq!(it.bare_path(), "/x");

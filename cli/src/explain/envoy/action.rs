@@ -44,7 +44,7 @@ pub(in super::super) fn clusters(forward: &Value, request: Option<&Request>) -> 
     }
     if let Some(header) = forward["cluster_header"].as_str() {
         return match request.map(|request| request.header(header)) {
-            Some(Some(cluster)) => Ok(vec![(cluster.into_owned(), 1.0)]),
+            Some(Some(cluster)) => Ok(vec![(cluster.to_owned(), 1.0)]),
             Some(None) => Err(Does::Answers(format!("503: header {header}, which names the cluster, is missing"))),
             None => Err(Does::Unknown(format!("header {header} names the cluster"))),
         };

@@ -25,7 +25,7 @@ pub(in super::super) struct Hosts<'a> {
 /// Searches the domains as Envoy does: the exact one, then the longest suffix, the longest prefix, anything.
 pub(in super::super) fn choose<'a>(configuration: &'a Value, request: &Request) -> Hosts<'a> {
     let asked = match configuration["vhost_header"].as_str() {
-        Some(header) => request.header(header).unwrap_or_default().into_owned(),
+        Some(header) => request.header(header).unwrap_or_default().to_owned(),
         None => request.authority.clone(),
     };
     let mut asked = asked.to_ascii_lowercase();

@@ -79,7 +79,7 @@ fn path(of: &Value, request: &Request, ignores_parameters: bool) -> Condition {
         return judged(is_regex(regex, bare), || fails("does not match", expression));
     }
     if of.get("connect_matcher").is_some() {
-        let is_connect = request.header(":method").as_deref() == Some("CONNECT");
+        let is_connect = request.header(":method") == Some("CONNECT");
         return judged(Some(is_connect), || "the method is not CONNECT".to_owned());
     }
     if of.get("path_match_policy").is_some() {
@@ -90,9 +90,9 @@ fn path(of: &Value, request: &Request, ignores_parameters: bool) -> Condition {
 
 fn header(matcher: &Value, request: &Request) -> Condition {
     let name = matcher["name"].as_str().unwrap_or_default();
-    let value = request.header(name);
-    let is = value.as_deref().map_or_else(|| "is missing".to_owned(), |value| format!("is {value:?}"));
-    judged(header_fits(matcher, value), || format!("header {name} {is}, wanted {}", wanted(matcher)))
+    let values = request.values(name);
+    let is = if values.is_empty() { "is missing".to_owned() } else { format!("is {:?}", values.join(", ")) };
+    judged(header_fits(matcher, &values), || format!("header {name} {is}, wanted {}", wanted(matcher)))
 }
 
 fn query(matcher: &Value, request: &Request) -> Condition {

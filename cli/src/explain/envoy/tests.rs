@@ -170,13 +170,16 @@ const REQUESTS: [(&str, &str, &str, &[&str]); 74] = [
 /// A listener without an address. `cleans` makes it change requests before it routes them.
 fn listener(name: &str, cleans: bool) -> Value {
     let host = |(domain, matches): (&str, Vec<Value>)| {
-        let answer = |at| json!({"status": 200, "body": {"inline_string": format!("{domain} routes[{at}]")}});
-        let route = |(at, it)| json!({"match": it, "direct_response": answer(at)});
+        let place = |at| json!([{"header": {"key": "x-route", "value": format!("{domain} routes[{at}]")}}]);
+        let route =
+            |(at, it)| json!({"match": it, "direct_response": {"status": 200}, "response_headers_to_add": place(at)});
         json!({"name": domain, "domains": [domain], "routes": matches.into_iter().enumerate().map(route).collect::<Vec<_>>()})
     };
     let manager = json!({
         "@type": format!("{TYPES}.network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": name,
+        // Otherwise it waits a second for the client to close.
+        "delayed_close_timeout": "0s",
         "normalize_path": cleans,
         "merge_slashes": cleans,
         "strip_any_host_port": cleans,
@@ -254,7 +257,7 @@ impl Envoy {
         }
     }
 
-    /// The body of an answer with status 200, otherwise the status.
+    /// The route that answers, otherwise the status.
     fn ask(&self, listener: &str, path: &str, method: &str, headers: &[String]) -> String {
         let mut stream = self.connect(listener);
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -263,9 +266,9 @@ impl Envoy {
         write!(stream, "{method} {path} HTTP/1.1\r\n{head}{length}Connection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{method} {path}: {answer:?}"));
-        let status = head.split(' ').nth(1).unwrap_or_default();
-        if status == "200" { body.to_owned() } else { status.to_owned() }
+        let route = answer.lines().find_map(|line| line.strip_prefix("x-route: "));
+        let status = || answer.split(' ').nth(1).unwrap_or_else(|| panic!("{method} {path}: {answer:?}"));
+        route.unwrap_or_else(status).to_owned()
     }
 }
 

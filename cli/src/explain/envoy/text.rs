@@ -1,7 +1,5 @@
 //! Envoy's StringMatcher and HeaderMatcher.
 
-use std::borrow::Cow;
-
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
@@ -36,21 +34,23 @@ fn whole(expression: &str) -> Option<Regex> {
     RegexBuilder::new(&format!("^(?:{expression})$")).dot_matches_new_line(false).build().ok()
 }
 
-/// Whether a header fits a HeaderMatcher; none when that cannot be known here.
+/// Whether a header with these values fits a HeaderMatcher; none when that cannot be known here.
 ///
-/// A header that is missing fits nothing, inverted or not, unless it counts as empty. Presence is another matter.
-pub(super) fn header_fits(matcher: &Value, value: Option<Cow<'_, str>>) -> Option<bool> {
+/// One value that fits is enough, and is one too many for an inverted matcher. A header that is missing fits nothing,
+/// inverted or not, unless it counts as empty. Presence is another matter.
+pub(super) fn header_fits(matcher: &Value, values: &[&str]) -> Option<bool> {
     let inverted = matcher["invert_match"].as_bool() == Some(true);
     let as_empty = matcher["treat_missing_header_as_empty"].as_bool() == Some(true);
     if let Some(wanted) = presence(matcher) {
-        return Some(((value.is_some() || as_empty) == wanted) != inverted);
+        return Some(((!values.is_empty() || as_empty) == wanted) != inverted);
     }
-    let value = match value {
-        Some(value) => value,
-        None if as_empty => Cow::Borrowed(""),
-        None => return Some(false),
+    let values = match values {
+        [] if as_empty => &[""],
+        [] => return Some(false),
+        values => values,
     };
-    Some(value_fits(matcher, &value)? != inverted)
+    let judged: Option<Vec<bool>> = values.iter().map(|value| value_fits(matcher, value)).collect();
+    Some(judged?.contains(&true) != inverted)
 }
 
 /// The presence that a matcher asks for, which is what one without any condition asks for.
