@@ -12,6 +12,7 @@ mod http;
 mod intents;
 pub mod kernel;
 pub mod listener;
+mod mentions;
 pub mod metrics;
 pub mod ports;
 pub mod reconcile;

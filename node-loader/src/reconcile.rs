@@ -2,8 +2,9 @@
 //!
 //! Events come in, ordered operations come out; there is no clock and no I/O here. The order makes before it breaks:
 //!
-//! - up: port, then secrets, clusters and assignments, then a listener once its routes are known, then the redirect once a
-//!   socket listens and Envoy took all that the listener refers to: what the kernel leads to is on disk before;
+//! - up: port, then secrets, clusters and assignments, then routes once Envoy has their clusters, then a listener once its
+//!   routes are known, then the redirect once a socket listens and Envoy took all that the listener refers to: what the
+//!   kernel leads to is on disk before;
 //! - down: redirect to draining, until its connections have ended; then the listener, then what it referred to; the port
 //!   rests.
 //!
@@ -19,6 +20,7 @@ mod refuse;
 mod retire;
 mod services;
 mod summary;
+mod warming;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,6 +45,7 @@ use frontends::Frontend;
 use items::Item;
 use redirects::Redirect;
 use services::Services;
+use warming::Warming;
 
 /// What does not change in the life of a node.
 pub struct Settings {
@@ -73,6 +76,8 @@ pub struct Reconcile {
     unasked: BTreeSet<Key>,
     /// Items whose served version is not the wanted one.
     behind: BTreeSet<Key>,
+    /// Clusters that Envoy does not run yet, with what waits for them.
+    warming: Warming,
     /// Listeners without a port, as none is left.
     starved: BTreeSet<Key>,
     listening: BTreeSet<u16>,
@@ -111,6 +116,7 @@ impl Reconcile {
             unanswered: BTreeSet::new(),
             unasked: BTreeSet::new(),
             behind: BTreeSet::new(),
+            warming: Warming::default(),
             starved: BTreeSet::new(),
             listening: BTreeSet::new(),
             envoy_connected: false,

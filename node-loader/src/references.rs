@@ -161,10 +161,22 @@ pub(crate) mod fixtures {
 
     use super::*;
 
+    /// Names somewhere in a resource.
+    #[derive(Clone, PartialEq, Message)]
+    struct Mentions {
+        #[prost(string, repeated, tag = "100")]
+        names: Vec<String>,
+    }
+
     /// An EDS cluster.
     pub(crate) fn cluster(name: &str, service_name: &str) -> Vec<u8> {
         let eds = Some(EdsClusterConfig { service_name: service_name.to_owned() });
         Cluster { name: name.to_owned(), kind: EDS, eds, transport_socket: None }.encode_to_vec()
+    }
+
+    /// A route configuration that leads to clusters, by the shape alone.
+    pub(crate) fn route(clusters: &[&str]) -> Vec<u8> {
+        Mentions { names: clusters.iter().map(ToString::to_string).collect() }.encode_to_vec()
     }
 
     /// A listener with routes by RDS, TLS by SDS, and a number that makes versions differ.

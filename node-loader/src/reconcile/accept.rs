@@ -32,6 +32,7 @@ impl Reconcile {
             self.confirm(key);
         }
         self.come_into_force(waiting);
+        self.has_warmed(key);
         match port {
             Some(port) if !self.listening.contains(&port) => self.say(Op::WatchListen(port)),
             Some(_) => self.refresh_listener(&key.1),
@@ -117,6 +118,7 @@ impl Reconcile {
     pub(super) fn envoy_lost(&mut self) {
         self.envoy_connected = false;
         self.listening.clear();
+        self.nothing_warms();
         for (name, ticket) in std::mem::take(&mut self.closing) {
             self.closed(&name, ticket);
         }

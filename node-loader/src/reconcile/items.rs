@@ -115,11 +115,12 @@ impl Reconcile {
             }
             return;
         }
-        if !self.has_its_routes(&wanted.references) {
+        let binding = wanted.binding;
+        if !self.has_its_routes(&wanted.references) || self.waits_for_cluster(key) {
             self.behind.insert(key.clone());
             return;
         }
-        let (binding, name) = (wanted.binding, key.1.clone());
+        let name = key.1.clone();
         if binding == Binding::AsWritten {
             self.serve(key, None, 0);
             return;
@@ -166,6 +167,7 @@ impl Reconcile {
         }
         self.say(Op::Serve(resource));
         self.list(key);
+        self.begins_to_warm(key);
         if &*key.0 == ROUTE {
             for user in self.users_of(key) {
                 self.advance(&user);

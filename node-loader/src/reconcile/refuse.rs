@@ -94,6 +94,7 @@ impl Reconcile {
             }
         }
         self.come_into_force(waiting);
+        self.has_warmed(key);
         if &*key.0 == LISTENER {
             self.refresh_listener(&key.1);
         }

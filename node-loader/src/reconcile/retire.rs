@@ -97,6 +97,7 @@ impl Reconcile {
         self.list(key);
         self.falls_silent(served.and_then(|served| served.port));
         self.say(Op::Unserve(key.clone()));
+        self.has_warmed(key);
         if &*key.0 == LISTENER && self.envoy_connected {
             self.closing.insert(key.1.clone(), ticket);
         } else {

@@ -2,6 +2,7 @@
 
 mod model;
 mod properties;
+mod warming;
 
 use std::net::SocketAddr;
 

@@ -14,7 +14,7 @@ use memchr::memmem;
 use prost::Message as _;
 
 use super::super::*;
-use crate::{datapath::FrontendState, references::references};
+use crate::{datapath::FrontendState, mentions::mention, references::references};
 
 pub(super) fn key(type_url: &str, name: &str) -> Key {
     (type_url.into(), name.into())
@@ -48,6 +48,11 @@ pub(super) struct World {
     running: BTreeMap<Key, Resource>,
     /// Listeners that had their routes once: a changed one warms beside the old one, which keeps the sockets.
     warm: BTreeSet<Key>,
+    /// All that it ever took.
+    taken: BTreeSet<(Key, Arc<str>)>,
+    connected: bool,
+    /// What was there when Envoy came: it asks for clusters first.
+    first: BTreeSet<Key>,
     /// What Envoy has still to look at.
     inbox: BTreeSet<Key>,
     /// Envoy's last answer, on its way. The sockets that it opened are seen first.
@@ -87,6 +92,9 @@ impl World {
             tickets: 0,
             running: BTreeMap::new(),
             warm: BTreeSet::new(),
+            taken: BTreeSet::new(),
+            connected: false,
+            first: BTreeSet::new(),
             inbox: BTreeSet::new(),
             answer: None,
             watched: BTreeSet::new(),
@@ -94,7 +102,7 @@ impl World {
         };
         let ops = world.core.restore(records);
         world.perform(ops);
-        world.apply(Event::EnvoyConnected);
+        world.envoy_connects();
         world
     }
 
@@ -131,12 +139,14 @@ impl World {
         for op in ops {
             match op {
                 Op::Serve(resource) => {
+                    self.check_clusters(&resource);
                     self.inbox.insert(resource.key());
                     self.offer.insert(resource.key(), resource);
                 }
                 Op::Unserve(key) => {
                     self.inbox.insert(key.clone());
                     self.offer.remove(&key);
+                    self.first.remove(&key);
                 }
                 Op::WatchListen(port) => drop(self.watched.insert(port)),
                 Op::SetFrontend(address, entry) => {
@@ -174,6 +184,19 @@ impl World {
         }
     }
 
+    /// What is new leads to no cluster that Envoy is about to take. An earlier version that comes back may.
+    fn check_clusters(&self, new: &Resource) {
+        let known = self.taken.contains(&(new.key(), new.version.clone()));
+        if !self.connected || known || !matches!(&*new.type_url, LISTENER | ROUTE) {
+            return;
+        }
+        let there = |key: &Key| self.running.contains_key(key) || self.first.contains(key);
+        for cluster in self.offer.keys().filter(|key| &*key.0 == CLUSTER && !there(key)) {
+            let found = mention(&new.body, &|text| text == &*cluster.1);
+            assert!(found.is_none(), "{} leads to {}, which is not there", new.name, cluster.1);
+        }
+    }
+
     /// Envoy looks at one thing that is new to it, in the order of the protocol. False when there is nothing.
     pub(super) fn envoy_answers(&mut self) -> bool {
         if let Some(answer) = self.answer.take() {
@@ -207,6 +230,7 @@ impl World {
             let message = "dump Proto constraint validation failed (model says no)".to_owned();
             self.apply(Event::Refused { key, version, message });
         } else {
+            self.taken.insert((key.clone(), offered.version.clone()));
             self.running.insert(key.clone(), offered);
             self.warm_up();
             self.answer = Some(Event::Accepted { key, version });
@@ -257,11 +281,22 @@ impl World {
 
     /// Envoy dies and comes back with nothing.
     pub(super) fn envoy_restarts(&mut self) {
-        self.apply(Event::EnvoyLost);
+        self.envoy_goes();
         self.running.clear();
         self.warm.clear();
         self.answer = None;
         self.inbox = self.offer.keys().cloned().collect();
+        self.envoy_connects();
+    }
+
+    pub(super) fn envoy_goes(&mut self) {
+        self.connected = false;
+        self.apply(Event::EnvoyLost);
+    }
+
+    fn envoy_connects(&mut self) {
+        self.connected = true;
+        self.first = self.offer.keys().cloned().collect();
         self.apply(Event::EnvoyConnected);
     }
 

@@ -23,6 +23,7 @@ fn make(wish: &Wish) -> (axoneme_xds::Key, Option<axoneme_xds::Resource>) {
         0 => resource(CLUSTER, "c", fixtures::cluster("c", if version == 2 { "e2" } else { "e" })),
         1 => assignment("e", version),
         2 => resource(ROUTE, "r", text),
+        3 if version == 2 => resource(ROUTE, "r2", fixtures::route(&["c", "d"])),
         3 => resource(ROUTE, "r2", text),
         4 => {
             let routes: &[&str] = if version == 2 { &["r", "r2"] } else { &["r"] };
