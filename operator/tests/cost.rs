@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use axoneme_operator::local::Local;
 use axoneme_operator::source::EndpointSlice;
-use axoneme_operator::{Changes, Engine, Object, SourceEvent};
+use axoneme_operator::{Changes, Engine, Kind, Object, ObjectKey, SourceEvent};
 
 const INGRESSES: usize = 1000;
 
@@ -85,4 +85,34 @@ fn a_status_that_somebody_else_writes_encodes_nothing_again() {
     one.endpoints.push(other);
     let changes = local.drive(&mut engine, SourceEvent::Apply(Object::EndpointSlice(one)));
     assert_eq!(changes, Changes::default());
+}
+
+#[test]
+fn a_change_of_one_slice_sends_one_assignment() {
+    const SLICES: usize = 100;
+    let slice = |at: usize, address: &str| {
+        format!(
+            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: big-{at}, labels: \
+             {{kubernetes.io/service-name: big}}}}\naddressType: IPv4\nports: [{{name: web, port: 8080}}]\nendpoints: \
+             [{{addresses: [{address}], zone: z, nodeName: n}}]\n---\n"
+        )
+    };
+    let cluster = |name: &str| {
+        format!("{{\"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster, name: {name:?}, type: EDS}}")
+    };
+    let mut text = format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: big}}\nspec: {{ports: [{{name: web, port: 80}}]}}\n---\n\
+         apiVersion: cilium.io/v2\nkind: CiliumEnvoyConfig\nmetadata: {{name: x}}\nspec: {{resources: [{}, {}]}}\n---\n",
+        cluster("default/big:80"),
+        cluster("default/other:80"),
+    );
+    for at in 0..SLICES {
+        text += &slice(at, &format!("10.0.{at}.1"));
+    }
+    let (mut engine, mut local) = support::run(&support::text(&text));
+    let changes = edit(&mut engine, &mut local, &slice(7, "10.0.7.2"));
+    assert_eq!(names(&changes), ["ClusterLoadAssignment default/big:80"]);
+    let changes =
+        local.drive(&mut engine, SourceEvent::Delete(ObjectKey::new(Kind::EndpointSlice, "default", "big-7")));
+    assert_eq!(names(&changes), ["ClusterLoadAssignment default/big:80"]);
 }
