@@ -147,6 +147,7 @@ fn service(wanted: &IngressService) -> Service {
             labels: wanted.labels(),
             class: wanted.options.class.clone(),
             local_traffic_only: wanted.options.local_traffic_only,
+            source_ranges: wanted.ranges().unwrap_or_default(),
         },
     }
 }

@@ -28,6 +28,8 @@ pub struct HttpModel {
     pub limits: Limits,
     /// How requests are read.
     pub connection: Connection,
+    /// Who may connect. `None`: everybody.
+    pub sources: Option<BTreeSet<options::Range>>,
 }
 
 /// What one host answers.

@@ -62,6 +62,20 @@ fn edge_22_headers_are_what_the_mesh_knows_and_not_what_a_client_says() {
     scene.until(&ask, |answer| answer.status == 200 && answer.saw()["headers"]["x_user"] == "root");
 }
 
+#[test]
+fn edge_14_only_the_ranges_that_are_named_may_connect() {
+    let ranges = |ranges: &str| web(&format!("ingress.axoneme.io/load-balancer-source-ranges: {ranges:?}"));
+    let scene = Scene::start("ing-ranges", &["web"], &ranges("198.51.100.0/24"));
+    let ask = scene.curl("http://shop.example/");
+    assert_ne!(ask.ask(&scene.outside).exit, 0);
+    let own = scene.outside.address.each()[0];
+    scene.write("ingress.yaml", &ranges(&format!("198.51.100.0/24,{own}/32")));
+    scene.until(&ask, |answer| answer.status == 200);
+    scene.write("ingress.yaml", &ranges("everybody"));
+    scene.until(&ask, |answer| answer.exit == 52 || answer.exit == 56);
+    scene.says(&["load-balancer-source-ranges", "it lets nobody in"]);
+}
+
 /// A server in a pod: `then` does what it wants with each connection.
 fn serve(pod: &Namespace, port: u16, then: impl Fn(TcpStream) + Send + Sync + Clone + 'static) {
     let listener = pod.enter(|| TcpListener::bind(("0.0.0.0", port))).unwrap().unwrap();

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::status::ConfigStatus;
-use crate::model::options::ServiceOptions;
+use crate::model::options::{RequestedType, ServiceOptions};
 use crate::source::{
     Endpoint, EndpointSlice, Kind, LoadBalancerAddress, Name, ObjectKey, Protocol, Service, ServicePort, ServiceType,
     SlicePort,
@@ -157,6 +157,13 @@ impl IngressService {
         self.options.annotations.clone().into_iter().chain(list).collect()
     }
 
+    /// Who may connect. Only load balancers know of it, and of no list that is empty.
+    #[must_use]
+    pub fn ranges(&self) -> Option<Vec<String>> {
+        let ranges = self.options.sources.as_ref().filter(|_| self.options.type_ == RequestedType::LoadBalancer)?;
+        (!ranges.is_empty()).then(|| ranges.iter().map(ToString::to_string).collect())
+    }
+
     /// Whether the Service in the cluster is what it should be.
     #[must_use]
     pub fn is_met_by(&self, service: &Service) -> bool {
@@ -168,6 +175,7 @@ impl IngressService {
             && self.ports().zip(&service.ports).all(|(wanted, there)| is_port(&wanted, there))
             && written.local_traffic_only == self.options.local_traffic_only
             && written.class == self.options.class
+            && written.source_ranges == self.ranges().unwrap_or_default()
             && has(&written.labels, &self.labels())
             && has(&written.annotations, &self.annotations())
             && written.annotations.get(names::COPIED_ANNOTATION) == self.annotations().get(names::COPIED_ANNOTATION)
@@ -194,6 +202,7 @@ impl IngressService {
                 type_: Some(ServiceType::from(self.options.type_).to_string()),
                 load_balancer_class: self.options.class.clone(),
                 external_traffic_policy: Some(policy.to_owned()),
+                load_balancer_source_ranges: self.ranges(),
                 ports: Some(self.ports().map(port).collect()),
                 ..core::ServiceSpec::default()
             }),

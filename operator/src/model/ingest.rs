@@ -49,6 +49,7 @@ pub fn ingest(ingress: &Ingress, index: &Index, defaults: &IngressDefaults) -> (
             escaped_slashes: options.escaped_slashes,
             underscores: options.underscores,
         },
+        sources: options.service.sources.clone(),
         hosts: ingest.hosts.into_iter().map(virtual_host).collect(),
     };
     (model, ingest.problems)

@@ -1,6 +1,7 @@
 //! Annotations of an Ingress. A value that does not parse is told and leaves the default.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use k8s_openapi::jiff::SignedDuration;
@@ -36,6 +37,21 @@ pub struct Options {
     pub underscores: Underscores,
     /// What concerns the Service.
     pub service: ServiceOptions,
+}
+
+/// Addresses that share their first bits, such as `192.0.2.0/24`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Range {
+    /// One of them.
+    pub address: IpAddr,
+    /// How many bits they share.
+    pub bits: u8,
+}
+
+impl std::fmt::Display for Range {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
+    }
 }
 
 /// What becomes of `%2F` and `%5C` in paths: a backend may take them for slashes, the routes do not.
@@ -75,6 +91,9 @@ pub struct ServiceOptions {
     pub insecure_node_port: Option<u16>,
     /// `secure-node-port`, likewise.
     pub secure_node_port: Option<u16>,
+    /// `load-balancer-source-ranges`: who may connect. `None`: everybody. Ours is no copy of what the load balancer does:
+    /// the redirect takes connections before kube-proxy could look at them.
+    pub sources: Option<BTreeSet<Range>>,
     /// Annotations that are copied.
     pub annotations: BTreeMap<String, String>,
     /// Labels that are copied.
@@ -141,6 +160,11 @@ impl Options {
     }
 }
 
+const SOURCES: &str = "load-balancer-source-ranges";
+
+/// The annotation with which a Service says the same.
+const SERVICE_SOURCES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+
 /// Seconds: what Envoy can count in nanoseconds.
 const LONGEST: u64 = 9_223_372_036;
 
@@ -198,7 +222,8 @@ impl Reader<'_> {
             let starts = |key: &str, prefix: &str| !prefix.is_empty() && key.starts_with(prefix);
             let is_copied = |key: &str| defaults.copied_prefixes.iter().any(|prefix| starts(key, prefix));
             let is_tracking = |key: &str| TRACKING.iter().any(|prefix| starts(key, prefix));
-            let wanted = all.iter().filter(|(key, _)| is_copied(key) && !is_tracking(key));
+            // What it says stands in the Service's own field.
+            let wanted = all.iter().filter(|(key, _)| is_copied(key) && !is_tracking(key) && *key != SERVICE_SOURCES);
             wanted.map(|(key, value)| (key.clone(), value.clone())).collect()
         };
         let mut options = ServiceOptions {
@@ -209,6 +234,7 @@ impl Reader<'_> {
                 .unwrap_or_default(),
             insecure_node_port: self.take("insecure-node-port", "a port", port),
             secure_node_port: self.take("secure-node-port", "a port", port),
+            sources: self.sources(),
             annotations: copied(&self.ingress.annotations),
             labels: copied(&self.ingress.labels),
         };
@@ -229,6 +255,22 @@ impl Reader<'_> {
         options
     }
 
+    /// What is no range lets nobody in, and never everybody.
+    fn sources(&mut self) -> Option<BTreeSet<Range>> {
+        self.known.insert(SOURCES);
+        let standard = (SERVICE_SOURCES, self.ingress.annotations.get(SERVICE_SOURCES));
+        let own = self.ingress.options.get(SOURCES).map(|it| (it.key.as_str(), Some(&it.value)));
+        let (key, Some(value)) = own.unwrap_or(standard) else { return None };
+        let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let (ranges, wrong): (Vec<_>, Vec<_>) = parts.map(|part| range(part).ok_or(part)).partition(Result::is_ok);
+        if !wrong.is_empty() || ranges.is_empty() {
+            let wrong: Vec<_> = wrong.into_iter().filter_map(Result::err).collect();
+            let why = format!("{:?} is no list of ranges such as 192.0.2.0/24; it lets nobody in", wrong.join(","));
+            self.problems.push(Problem::error(Reason::Invalid, format!("metadata.annotations[\"{key}\"]"), why));
+        }
+        Some(ranges.into_iter().flatten().collect())
+    }
+
     /// What is written and has no effect.
     fn others(&mut self) {
         let ingress = self.ingress;
@@ -247,6 +289,12 @@ fn boolean(value: &str) -> Option<bool> {
         "disabled" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
         _ => None,
     }
+}
+
+fn range(text: &str) -> Option<Range> {
+    let (address, bits) = text.split_once('/')?;
+    let range = Range { address: address.parse().ok()?, bits: bits.parse().ok()? };
+    (range.bits <= if range.address.is_ipv4() { 32 } else { 128 }).then_some(range)
 }
 
 /// As Go writes durations: `10s`, `1m30s`, `500ms`, `0`. `None` when it is none, or negative.

@@ -47,6 +47,8 @@ pub struct Written {
     pub class: Option<String>,
     /// `spec.externalTrafficPolicy` is `Local`.
     pub local_traffic_only: bool,
+    /// `spec.loadBalancerSourceRanges`.
+    pub source_ranges: Vec<String>,
 }
 
 /// `spec.type` of a Service.
@@ -156,6 +158,7 @@ impl From<&k8s::Service> for Service {
             labels: service.metadata.labels.clone().unwrap_or_default(),
             class: spec.load_balancer_class,
             local_traffic_only: spec.external_traffic_policy.as_deref() == Some("Local"),
+            source_ranges: spec.load_balancer_source_ranges.unwrap_or_default(),
         };
         Self {
             meta: Meta::from(&service.metadata),

@@ -101,3 +101,34 @@ fn edge_22_proxies_in_front_are_believed_as_far_as_the_flag_says() {
         assert_eq!(manager["use_remote_address"], true);
     }
 }
+
+#[test]
+fn edge_14_ranges_that_are_none_let_nobody_in() {
+    let gate = |annotations: &str| {
+        let world = world(annotations);
+        let filters = world.chains()[0]["filters"].as_array().unwrap().clone();
+        let rules = (filters.len() == 2).then(|| filters[0]["typed_config"]["rules"].clone());
+        let ranges = rules.map(|rules| {
+            let all = rules["policies"]["sources"]["principals"].as_array().cloned().unwrap_or_default();
+            let text = |it: &serde_json::Value| {
+                let it = &it["direct_remote_ip"];
+                format!("{}/{}", it["address_prefix"].as_str().unwrap_or_default(), it["prefix_len"])
+            };
+            all.iter().map(text).collect::<Vec<_>>()
+        });
+        (ranges, world.problems().len())
+    };
+    let strings = |all: &[&str]| Some(all.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let own = "ingress.axoneme.io/load-balancer-source-ranges";
+    let of_service = "service.beta.kubernetes.io/load-balancer-source-ranges";
+    assert_eq!(gate(""), (None, 0));
+    assert_eq!(
+        gate(&format!("{own}: '192.0.2.0/24, 2001:db8::/32'")),
+        (strings(&["192.0.2.0/24", "2001:db8::/32"]), 0)
+    );
+    assert_eq!(gate(&format!("{of_service}: 192.0.2.0/24")), (strings(&["192.0.2.0/24"]), 0));
+    assert_eq!(gate(&format!("{own}: 'here, 192.0.2.0/24, 10.0.0.0/33'")), (strings(&["192.0.2.0/24"]), 1));
+    for nobody in ["''", "here", "10.0.0.1"] {
+        assert_eq!(gate(&format!("{own}: {nobody}")), (strings(&[]), 1), "{nobody}");
+    }
+}

@@ -108,6 +108,8 @@ fn edge_21_what_stands_as_asked_is_not_written_again() {
         "metallb.io/address-pool: green",
         "ingress.cilium.io/service-type: NodePort, ingress.cilium.io/insecure-node-port: '30080'",
         "ingress.cilium.io/service-external-traffic-policy: Local",
+        "ingress.cilium.io/load-balancer-source-ranges: '192.0.2.0/24,10.0.0.0/8'",
+        "ingress.cilium.io/load-balancer-source-ranges: nobody",
     ] {
         let mut engine = engine(IngressDefaults::default());
         let service = written(&apply(&mut engine, &text("", annotations))).unwrap();

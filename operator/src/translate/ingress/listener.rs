@@ -3,12 +3,14 @@
 //! Envoy updates a listener in place when nothing but its chains differs, and then touches the connections of changed
 //! chains only. So all else is the same for every Ingress, with TLS or without.
 
+use std::collections::BTreeSet;
+
 use axoneme_envoy::ResourceKind;
 use serde_json::{Value, json};
 
 use super::ads;
 use super::routes::{Side, duration};
-use crate::model::options::{EscapedSlashes, Underscores};
+use crate::model::options::{EscapedSlashes, Range, Underscores};
 use crate::model::{Connection, Host, HttpModel};
 use crate::source::Name;
 
@@ -22,7 +24,7 @@ pub(super) fn json(
     let plain = json!({
         "name": "plain",
         "filter_chain_match": { "transport_protocol": "raw_buffer" },
-        "filters": [connection_manager(model, Side::Plain, &routes(Side::Plain))],
+        "filters": filters(model, Side::Plain, &routes(Side::Plain)),
     });
     let with_tls = |(host, name): (&Host, &Name)| {
         let mut matches = json!({ "transport_protocol": "tls" });
@@ -34,7 +36,7 @@ pub(super) fn json(
             "filter_chain_match": matches,
             "transport_socket": transport_socket(&secret(name)),
             "transport_socket_connect_timeout": "10s",
-            "filters": [connection_manager(model, Side::Secure, &routes(Side::Secure))],
+            "filters": filters(model, Side::Secure, &routes(Side::Secure)),
         })
     };
     json!({
@@ -48,6 +50,27 @@ pub(super) fn json(
             },
         }],
         "filter_chains": std::iter::once(plain).chain(model.certificates.iter().map(with_tls)).collect::<Vec<_>>(),
+    })
+}
+
+fn filters(model: &HttpModel, side: Side, routes: &str) -> Value {
+    let gate = model.sources.as_ref().map(gate);
+    gate.into_iter().chain([connection_manager(model, side, routes)]).collect()
+}
+
+/// Closes the connections of everybody else. Without a range nobody passes.
+fn gate(sources: &BTreeSet<Range>) -> Value {
+    let range = |it: &Range| json!({ "direct_remote_ip": { "address_prefix": it.address, "prefix_len": it.bits } });
+    let principals: Vec<_> = sources.iter().map(range).collect();
+    let policy = json!({ "permissions": [{ "any": true }], "principals": principals });
+    let policies = if sources.is_empty() { json!({}) } else { json!({ "sources": policy }) };
+    json!({
+        "name": "envoy.filters.network.rbac",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC",
+            "stat_prefix": "sources",
+            "rules": { "action": "ALLOW", "policies": policies },
+        },
     })
 }
 
