@@ -52,18 +52,19 @@ fn validated(stage: &Stage, case: &Case) -> Vec<String> {
 
 /// The running mesh said the same of the file, and serves nothing of it.
 fn refused(stage: &Stage, case: &Case) -> Vec<String> {
-    let file = stage.file(case);
-    let said = |told: &Told| {
-        let is_it = |line: &str| {
-            line.starts_with(&file)
-                && line.contains(&format!(" error: "))
-                && line.contains(&told.field)
-                && line.contains(&told.says)
-        };
-        wait_until("words", SOON, || Ok(stage.log().lines().any(is_it))).is_ok()
+    let start = format!("{}:", stage.file(case));
+    let errors = |log: &str| -> Vec<String> {
+        log.lines().filter(|line| line.starts_with(&start) && line.contains(": error: ")).map(str::to_owned).collect()
     };
-    let not_said = case.said.refused.iter().filter(|told| !said(told));
-    let mut wrong: Vec<_> = not_said.map(|told| format!("axonctl up did not say {told:?} of {file}")).collect();
+    let refused = &case.said.refused;
+    let is_said = |errors: &[String]| {
+        let says = |error: &String, told: &Told| error.contains(&told.field) && error.contains(&told.says);
+        errors.len() == refused.len() && refused.iter().all(|told| errors.iter().any(|error| says(error, told)))
+    };
+    let mut wrong = Vec::new();
+    if wait_until("words", SOON, || Ok(is_said(&errors(&stage.log())))).is_err() {
+        wrong.push(format!("axonctl up: expected as errors {refused:#?}\nfound\n{}", errors(&stage.log()).join("\n")));
+    }
     let prefix = format!("{}/", case.namespace);
     let status = stage.status();
     let served = status.redirects.keys().chain(status.listeners.keys()).filter(|name| name.starts_with(&prefix));

@@ -35,7 +35,11 @@ fn main() {
             judge::judge(stage, &cases[at]).map_err(Failed::from)
         })
     };
-    let trials = (0..cases.len()).map(trial).collect();
+    let mut trials: Vec<_> = (0..cases.len()).map(trial).collect();
+    trials.push(Trial::test("differences/are_found", || {
+        compare::finds_differences();
+        Ok(())
+    }));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(stage);
     conclusion.exit();
