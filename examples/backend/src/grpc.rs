@@ -4,6 +4,7 @@ mod access_log;
 mod authorization;
 mod processing;
 mod rate_limit;
+mod traces;
 
 use std::{future::ready, sync::Arc};
 
@@ -35,6 +36,9 @@ pub(crate) async fn answer(backend: &Arc<Backend>, request: Request<Body>) -> Re
         }
         "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs" => access_log::stream(backend, request).await,
         "/envoy.service.ext_proc.v3.ExternalProcessor/Process" => processing::stream(backend, request).await,
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => {
+            unary(request, |question| traces::export(backend, &question)).await
+        }
         other => Status::unimplemented(format!("nobody serves {other}")).into_http(),
     }
 }
