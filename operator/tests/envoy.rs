@@ -1,30 +1,18 @@
 //! The real Envoy accepts what is made of every golden folder, bad ones included: what reaches a node is sound.
 //!
-//! The binary is `$AXONEME_ENVOY`, else the one that `cargo xtask setup` puts into the cache. Without one these tests print
-//! that they were skipped; with `AXONEME_REQUIRE_ENVOY=1` they fail.
+//! Needs the Envoy binary of `cargo xtask setup`, or `AXONEME_ENVOY`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use axoneme_envoy::bootstrap::Bootstrap;
 use axoneme_envoy::{EnvoyResource, ResourceKind};
 use axoneme_operator::Engine;
 use serde_json::{Value, json};
-
-fn binary() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    let cache = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-    let cache = || variable("AXONEME_CACHE").or_else(|| Some(cache()?.join("axoneme")));
-    let cached = || Some(cache()?.join("envoy-1.40.0/envoy"));
-    let envoy = variable("AXONEME_ENVOY").or_else(cached).filter(|path| path.exists());
-    let required = std::env::var("AXONEME_REQUIRE_ENVOY").is_ok_and(|value| value == "1");
-    assert!(envoy.is_some() || !required, "no Envoy: run cargo xtask setup");
-    envoy
-}
 
 /// The resources of one kind that a node gets, by name.
 fn resources(engine: &Engine, kind: ResourceKind) -> BTreeMap<String, Value> {
@@ -66,10 +54,7 @@ fn bootstrap(engine: &Engine) -> Value {
 }
 
 fn accepts(folder: &Path) {
-    let Some(envoy) = binary() else {
-        eprintln!("skipped: no Envoy binary");
-        return;
-    };
+    let envoy = axoneme_testnet::envoy().unwrap();
     let (engine, _) = support::run(&support::read(folder));
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("bootstrap.json");

@@ -109,7 +109,7 @@ impl Article {
     fn serve(&self, pod: &Namespace, port: u16, text: &str, more: &[&str]) -> Result<Process> {
         let listen = format!(":{port}");
         let server = pod.spawn(&self.echo, ["--listen", &listen, "--text", text].iter().chain(more))?;
-        wait_until(&format!("the server in pod {}", pod.name), Duration::from_secs(5), || {
+        wait_until(&format!("the server in pod {}", pod.name), Duration::from_secs(20), || {
             Ok(server.log()?.contains("listens"))
         })?;
         Ok(server)

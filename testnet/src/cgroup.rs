@@ -79,7 +79,7 @@ pub(crate) fn make(path: &Path) -> Result<()> {
 fn remove(path: &Path) -> Result<()> {
     let failed = || format!("remove control group {}", path.display());
     fs::write(path.join("cgroup.kill"), "1").map_err(Error::io(failed()))?;
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + Duration::from_secs(20);
     loop {
         match remove_tree(path) {
             // A killed process holds its group until the kernel is done with it.

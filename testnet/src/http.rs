@@ -71,10 +71,10 @@ pub struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    /// A client that waits two seconds.
+    /// A client that waits ten seconds.
     #[must_use]
     pub fn new(program: &'a Path) -> Self {
-        Self { program, timeout: Duration::from_secs(2), headers: Vec::new() }
+        Self { program, timeout: Duration::from_secs(10), headers: Vec::new() }
     }
 
     /// Adds a header, `NAME: VALUE`.

@@ -12,12 +12,15 @@ use std::{
 
 use axoneme_testnet::{Lab, Layout, Namespace, Process, Service, address, built, http::Client, sweep, wait_until};
 
+/// How long a busy machine may take.
+const SOON: Duration = Duration::from_secs(20);
+
 /// Whether `from` gets through to `to`, by IPv4 and by IPv6.
 fn connects(from: &Namespace, to: &Namespace) -> [bool; 2] {
     to.address.each().map(|address| {
         let listener = to.enter(|| TcpListener::bind((address, 0))).unwrap().unwrap();
         let at = listener.local_addr().unwrap();
-        from.enter(|| TcpStream::connect_timeout(&at, Duration::from_millis(300))).unwrap().is_ok()
+        from.enter(|| TcpStream::connect_timeout(&at, SOON)).unwrap().is_ok()
     })
 }
 
@@ -79,9 +82,8 @@ fn the_end_of_a_pod_is_the_end_of_its_veth_and_processes() {
     let pod = node.pod("foo").unwrap();
     let mut process = pod.spawn("sleep", ["60"]).unwrap();
     drop(pod);
-    assert!(!process.wait(Duration::from_secs(2)).unwrap().success());
-    wait_until("the veth to go", Duration::from_secs(2), || Ok(!node.run("ls", ["/sys/class/net"])?.contains("veth1")))
-        .unwrap();
+    assert!(!process.wait(SOON).unwrap().success());
+    wait_until("the veth to go", SOON, || Ok(!node.run("ls", ["/sys/class/net"])?.contains("veth1"))).unwrap();
 }
 
 #[test]
@@ -93,7 +95,7 @@ fn services_by_nat_lead_to_their_backends_from_everywhere() {
     let client = lab.client("client").unwrap();
     let servers: Vec<_> = [&one, &two].map(|pod| pod.spawn(&echo, [""; 0]).unwrap()).into_iter().collect();
     for server in &servers {
-        wait_until("the backend", Duration::from_secs(2), || Ok(server.log()?.contains("listens"))).unwrap();
+        wait_until("the backend", SOON, || Ok(server.log()?.contains("listens"))).unwrap();
     }
     let at = |address: IpAddr, port| SocketAddr::new(address, port);
     let frontends: [IpAddr; 2] = ["10.233.0.1".parse().unwrap(), "fd00:233::1".parse().unwrap()];
@@ -142,7 +144,7 @@ fn nothing_is_left_after_a_lab() {
     let holders = [node.pid(), pod.pid(), lab.lan().pid()];
     let mut process = pod.spawn("sh", ["-c", "sleep 60 & sleep 60"]).unwrap();
     drop((lab, node, pod));
-    assert!(!process.wait(Duration::from_secs(2)).unwrap().success(), "killed with the lab");
+    assert!(!process.wait(SOON).unwrap().success(), "killed with the lab");
     assert!(!group.exists());
     for holder in holders {
         assert!(!Path::new(&format!("/proc/{holder}/ns/net")).exists());
@@ -171,17 +173,17 @@ fn a_killed_owner_leaves_what_the_next_lab_sweeps() {
     command.args(["--exact", "owner", "--nocapture"]).env(OWNER, "1");
     let owner = Process::start(command).unwrap();
     let line = || owner.log().unwrap().lines().find(|line| line.starts_with("lab ")).map(str::to_owned);
-    wait_until("the owner's lab", Duration::from_secs(5), || Ok(line().is_some())).unwrap();
+    wait_until("the owner's lab", SOON, || Ok(line().is_some())).unwrap();
     let line = line().unwrap();
     let words: Vec<_> = line.split(' ').collect();
     let (group, sleeper) = (Path::new(words[1]), words[2]);
     let running = || fs::read_to_string(format!("/proc/{sleeper}/cmdline")).is_ok_and(|line| line.starts_with("sleep"));
-    wait_until("the process in the pod", Duration::from_secs(2), || Ok(running())).unwrap();
+    wait_until("the process in the pod", SOON, || Ok(running())).unwrap();
 
     sweep().unwrap();
     assert!(running(), "a lab whose owner lives is left alone");
     drop(owner); // SIGKILL
     sweep().unwrap();
     assert!(!group.exists());
-    wait_until("the end of the process in the pod", Duration::from_secs(2), || Ok(!running())).unwrap();
+    wait_until("the end of the process in the pod", SOON, || Ok(!running())).unwrap();
 }

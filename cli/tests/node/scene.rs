@@ -19,9 +19,9 @@ pub(crate) const SAME: &str = "cilium-test/echo-same-node:8080";
 pub(crate) const OTHER: &str = "cilium-test/echo-other-node:8080";
 
 /// How long a start may take, Envoy's included, on a busy machine.
-pub(crate) const START: Duration = Duration::from_secs(20);
+pub(crate) const START: Duration = Duration::from_secs(60);
 /// How long an edit may take on a busy machine. Usually it is some milliseconds.
-pub(crate) const SOON: Duration = Duration::from_secs(5);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Built once.
 pub(crate) static ECHO: LazyLock<PathBuf> = LazyLock::new(|| built("axoneme-echo").unwrap());

@@ -1,11 +1,9 @@
 //! Asks the real Envoy: the bootstrap, the article, endpoints, and that it refuses what the rules refuse.
 //!
-//! The binary is `$AXONEME_ENVOY`, else the one that `cargo xtask setup` puts into the cache. Without one these tests print
-//! that they were skipped; with `AXONEME_REQUIRE_ENVOY=1` they fail.
+//! Needs the Envoy binary of `cargo xtask setup`, or `AXONEME_ENVOY`.
 
 use std::{
     collections::BTreeSet,
-    env,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -17,21 +15,8 @@ use crate::{load, objects::resources};
 
 const ARTICLE: Owner<'_> = Owner { namespace: "cilium-test", name: "envoy-lb-listener" };
 
-pub(crate) fn binary() -> Option<PathBuf> {
-    let cache = || {
-        let base = env::var_os("AXONEME_CACHE").map(PathBuf::from).or_else(|| {
-            let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-            let base = base.or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
-            Some(base.join("axoneme"))
-        });
-        base.map(|base| base.join("envoy-1.40.0/envoy"))
-    };
-    let found = env::var_os("AXONEME_ENVOY").map(PathBuf::from).or_else(cache).filter(|path| path.exists());
-    if found.is_none() {
-        assert_ne!(env::var("AXONEME_REQUIRE_ENVOY").as_deref(), Ok("1"), "no Envoy: run cargo xtask setup");
-        eprintln!("skipped: no Envoy binary, run cargo xtask setup");
-    }
-    found
+pub(crate) fn binary() -> PathBuf {
+    axoneme_testnet::envoy().unwrap()
 }
 
 /// What `envoy --mode validate` says to a bootstrap; `Ok` if it takes it.
@@ -81,7 +66,7 @@ fn untyped(resource: &EnvoyResource) -> Value {
 
 #[test]
 fn the_descriptors_are_of_the_binary_that_we_run() {
-    let Some(envoy) = binary() else { return };
+    let envoy = binary();
     let output = Command::new(envoy).arg("--version").output().unwrap();
     let version = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(version.contains(ENVOY_VERSION), "descriptors of {ENVOY_VERSION}, binary {version}");
@@ -89,7 +74,7 @@ fn the_descriptors_are_of_the_binary_that_we_run() {
 
 #[test]
 fn it_takes_the_bootstrap() {
-    let Some(envoy) = binary() else { return };
+    let envoy = binary();
     assert_eq!(validate(&envoy, &bootstrap()), Ok(()));
     let mut wrong = bootstrap();
     wrong["cluster_manager"]["upstream_bind_config"]["socket_options"][0]["state"] = json!("STATE_X");
@@ -98,7 +83,7 @@ fn it_takes_the_bootstrap() {
 
 #[test]
 fn it_takes_the_objects_of_the_article_and_of_an_ingress() {
-    let Some(envoy) = binary() else { return };
+    let envoy = binary();
     assert_eq!(validate(&envoy, &with(&resources("article", &ARTICLE))), Ok(()));
     assert_eq!(validate(&envoy, &with(&resources("ingress", &ARTICLE))), Ok(()));
 }
@@ -106,7 +91,7 @@ fn it_takes_the_objects_of_the_article_and_of_an_ingress() {
 /// What the constraint rules refuse, Envoy refuses too.
 #[test]
 fn it_refuses_what_we_refuse() {
-    let Some(envoy) = binary() else { return };
+    let envoy = binary();
     let good = with(&resources("article", &ARTICLE));
     let route = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config";
     let cases = [
@@ -176,7 +161,7 @@ fn an_assignment_is_envoys() {
 
 #[test]
 fn a_bad_regex_is_for_envoy_to_find() {
-    let Some(envoy) = binary() else { return };
+    let envoy = binary();
     let mut objects = load("article");
     objects[1]["virtual_hosts"][0]["routes"][0]["route"]["regex_rewrite"]["pattern"]["regex"] = json!("^/(.*");
     let mut decoded = objects.iter().map(|json| decode(json, "r").unwrap_or_else(|problems| panic!("{problems:#?}")));

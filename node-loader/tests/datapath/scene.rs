@@ -102,7 +102,7 @@ impl Scene {
         self.agent.kill();
         // Clients may need a moment to end.
         let same = || Ok(self.node.footprint()? == self.footprint);
-        let _ = wait_until("nothing is left", Duration::from_secs(2), same);
+        let _ = wait_until("nothing is left", Duration::from_secs(20), same);
         let (before, after) = (&self.footprint, self.node.footprint().unwrap());
         let but = |these: &str, those: &str| -> Vec<String> {
             these.lines().filter(|line| !those.lines().any(|other| other == *line)).map(str::to_owned).collect()

@@ -20,7 +20,8 @@ use nix::{
     unistd::Pid,
 };
 
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a busy machine may take. What hangs, hangs longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where a client is.
 #[derive(Clone, Copy)]
@@ -83,14 +84,14 @@ pub(crate) fn dial_from(network: &Namespace, from: SocketAddr, to: SocketAddr) -
 }
 
 fn over(stream: TcpStream) -> io::Result<Talk> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(PATIENCE * 2))?;
     let reader = BufReader::new(stream.try_clone()?);
     greet(Box::new(reader), Box::new(stream), None)
 }
 
 /// The shell connects, so that the socket is made by a process of the node.
 fn from_process(node: &Namespace, to: SocketAddr) -> io::Result<Talk> {
-    let script = "exec 3<>/dev/tcp/$0/$1 || exit 1; cat <&0 >&3 & exec timeout 10 cat <&3";
+    let script = "exec 3<>/dev/tcp/$0/$1 || exit 1; cat <&0 >&3 & exec timeout 60 cat <&3";
     let mut command = node.command("bash");
     command.args(["-c", script, &to.ip().to_string(), &to.port().to_string()]);
     // A group of its own, so that its end is the end of all that it starts.

@@ -6,7 +6,7 @@
 
 mod resources;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,9 @@ use tonic::Status;
 
 /// Longer than anything takes, and shorter than the 15 s after which Envoy goes on without an answer.
 const SOON: Duration = Duration::from_secs(10);
+
+/// How long Envoy may take to start: its binary may come from a cold disk.
+const START: Duration = Duration::from_secs(60);
 
 struct Anybody(mpsc::UnboundedSender<Event>);
 
@@ -65,6 +68,12 @@ impl Server {
         self.hub.update(|store| store.apply(edits));
     }
 
+    /// Waits until Envoy is there.
+    async fn opened(&mut self) {
+        let opened = async { while !matches!(self.events.recv().await.expect("a server"), Event::Opened { .. }) {} };
+        tokio::time::timeout(START, opened).await.expect("Envoy");
+    }
+
     /// Waits until Envoy has said something of every one of `count` resources.
     async fn outcomes(&mut self, count: usize) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
@@ -96,19 +105,6 @@ impl Server {
 fn acked(resource: &Resource) -> Outcome {
     let (type_url, name) = resource.key();
     Outcome::Acked { type_url, name, version: Some(resource.version.clone()) }
-}
-
-/// `AXONEME_ENVOY`, or the newest in the cache of `cargo xtask setup`.
-fn binary() -> PathBuf {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    if let Some(path) = variable("AXONEME_ENVOY") {
-        return path;
-    }
-    let user = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-    let cache = variable("AXONEME_CACHE").or_else(|| Some(user()?.join("axoneme"))).expect("a home");
-    let entries = std::fs::read_dir(&cache).into_iter().flatten().flatten();
-    let found = entries.map(|entry| entry.path().join("envoy")).filter(|path| path.is_file()).max();
-    found.unwrap_or_else(|| panic!("no Envoy in {}: run `cargo xtask setup`", cache.display()))
 }
 
 /// Envoy with nothing but the way to the server; it dies with the handle.
@@ -143,14 +139,14 @@ static_resources:
     );
     let path = folder.join("envoy.yaml");
     std::fs::write(&path, config).expect("a configuration");
-    let mut command = Command::new(binary());
+    let mut command = Command::new(axoneme_testnet::envoy().expect("Envoy"));
     command.arg("-c").arg(path).args(["--disable-hot-restart", "--concurrency", "1", "-l", "error"]);
     command.stdout(Stdio::null()).kill_on_drop(true).spawn().expect("Envoy starts")
 }
 
 /// Waits until a listener takes connections.
 async fn open(path: &Path) -> bool {
-    for _ in 0..200 {
+    for _ in 0..SOON.as_millis() / 25 {
         if tokio::net::UnixStream::connect(path).await.is_ok() {
             return true;
         }
@@ -165,6 +161,7 @@ async fn envoy_takes_edits_refusals_and_a_restarted_server() {
     let (socket, web) = (folder.path().join("ads.sock"), folder.path().join("web.sock"));
     let mut server = Server::start(&socket, &[]);
     let _envoy = envoy(folder.path(), &socket);
+    server.opened().await;
 
     // Envoy asks for listeners only after an answer to its first question, for clusters. There are none.
     let listener = listener("web", &web.display().to_string(), "routes");
