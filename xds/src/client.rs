@@ -186,6 +186,17 @@ impl Client {
         })
     }
 
+    /// Takes an ACK back: what was said to be in force is not any more, but `held`, or nothing.
+    ///
+    /// Gives the request that makes the server send the name again, so that this update can be refused. It is of use only
+    /// while a stream is open; the next one begins with what is held.
+    pub fn take_back(&mut self, key: &Key, held: Option<Arc<str>>) -> Request {
+        if let Some(entry) = self.entries.get_mut(&key.0).and_then(|names| names.get_mut(&key.1)) {
+            entry.held = held;
+        }
+        Request { type_url: key.0.to_string(), resource_names_subscribe: vec![key.1.to_string()], ..Request::default() }
+    }
+
     fn record(&mut self, receipt: &Receipt, accepted: bool) {
         let Some(names) = self.entries.get_mut(&receipt.key.0) else { return };
         let Some(entry) = names.get_mut(&receipt.key.1) else { return };

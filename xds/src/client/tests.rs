@@ -162,3 +162,16 @@ fn an_empty_response_is_acknowledged_at_once() {
     assert_eq!(received.request.unwrap().response_nonce, "7");
     assert!(received.updates.is_empty());
 }
+
+#[test]
+fn an_ack_can_be_taken_back() {
+    let mut client = client();
+    let receipt = receive(&mut client, "1", Some("first"));
+    client.settle(receipt, Ok(()));
+    let receipt = receive(&mut client, "2", Some("second"));
+    client.settle(receipt, Ok(()));
+    let first = resource("first").version;
+    let request = client.take_back(&(TYPE.into(), "a".into()), Some(first.clone()));
+    assert_eq!(request.resource_names_subscribe, ["a"]);
+    assert_eq!(held(&mut client), only(&first));
+}

@@ -26,6 +26,8 @@ pub struct Caller {
     pub extensions: Extensions,
     /// Who the caller says it is, in its first message.
     pub node: Node,
+    /// Whether it says in its first message that it holds something: it was here before.
+    pub holds: bool,
 }
 
 /// Something that happened on a stream. Streams are numbered through the life of the hub.
@@ -105,7 +107,8 @@ async fn serve<D: Views, H: Host>(
     let first = first.map_err(|_| Status::deadline_exceeded("no first request"))??;
     let Some(mut first) = first else { return Ok(()) };
     let node = first.node.take().unwrap_or_default();
-    let subscriber = host.authorize(Caller { metadata, extensions, node }).await?;
+    let holds = !first.initial_resource_versions.is_empty();
+    let subscriber = host.authorize(Caller { metadata, extensions, node, holds }).await?;
 
     let mut stream = Stream::open(hub, policy, host, subscriber);
     let mut next = Some(first);

@@ -1,6 +1,7 @@
 //! A client that keeps one stream open, for as long as somebody listens.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -14,7 +15,7 @@ use tonic_prost::ProstCodec;
 
 use super::backoff::Backoff;
 use super::{MAX_MESSAGE, METHOD};
-use crate::{Client, Receipt, Request, Response, Update};
+use crate::{Client, Key, Receipt, Request, Response, Update};
 
 /// Updates that wait for the listener. When it is full the stream is not read, and the server keeps what is current.
 const INCOMING: usize = 256;
@@ -59,13 +60,33 @@ impl Subscription {
 pub struct Settler {
     // Unbounded, so that a listener may settle while the driver waits for it to listen. There are never more than the
     // open receipts.
-    settlements: mpsc::UnboundedSender<(Receipt, Result<(), String>)>,
+    words: mpsc::UnboundedSender<Word>,
+}
+
+#[derive(Debug)]
+enum Word {
+    Settle(Receipt, Result<(), String>),
+    TakeBack(Key, Option<Arc<str>>),
+}
+
+impl Word {
+    fn tell(self, client: &mut Client) -> Option<Request> {
+        match self {
+            Self::Settle(receipt, result) => client.settle(receipt, result),
+            Self::TakeBack(key, held) => Some(client.take_back(&key, held)),
+        }
+    }
 }
 
 impl Settler {
     /// Says what became of an update. After the driver has ended nobody hears it.
     pub fn settle(&self, receipt: Receipt, result: Result<(), String>) {
-        let _ = self.settlements.send((receipt, result));
+        let _ = self.words.send(Word::Settle(receipt, result));
+    }
+
+    /// Takes an ACK back: see [`Client::take_back`].
+    pub fn take_back(&self, key: Key, held: Option<Arc<str>>) {
+        let _ = self.words.send(Word::TakeBack(key, held));
     }
 }
 
@@ -79,15 +100,15 @@ pub fn subscribe(
     metadata: impl FnMut() -> Result<MetadataMap, String> + Send,
 ) -> (Subscription, impl Future<Output = ()> + Send) {
     let (signals_in, signals) = mpsc::channel(INCOMING);
-    let (settlements_in, settlements) = mpsc::unbounded_channel();
-    let driver = Driver { client, settlements, signals: signals_in };
-    let settler = Settler { settlements: settlements_in };
+    let (words_in, words) = mpsc::unbounded_channel();
+    let driver = Driver { client, words, signals: signals_in };
+    let settler = Settler { words: words_in };
     (Subscription { signals, settler }, driver.run(channel, metadata))
 }
 
 struct Driver {
     client: Client,
-    settlements: mpsc::UnboundedReceiver<(Receipt, Result<(), String>)>,
+    words: mpsc::UnboundedReceiver<Word>,
     signals: mpsc::Sender<Signal>,
 }
 
@@ -156,8 +177,8 @@ impl Driver {
                     }
                     received.request.map(send);
                 }
-                Some((receipt, result)) = self.settlements.recv() => {
-                    self.client.settle(receipt, result).map(send);
+                Some(word) = self.words.recv() => {
+                    word.tell(&mut self.client).map(send);
                 }
                 () = signals.closed() => return Err(Gone),
             }
@@ -172,9 +193,9 @@ impl Driver {
             tokio::select! {
                 () = &mut until => return Ok(()),
                 () = self.signals.closed() => return Err(Gone),
-                Some((receipt, result)) = self.settlements.recv() => {
+                Some(word) = self.words.recv() => {
                     // No stream, nobody to send it to: the next one begins with what is held.
-                    let _ = self.client.settle(receipt, result);
+                    let _ = word.tell(&mut self.client);
                 }
             }
         }
