@@ -6,7 +6,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicI32, AtomicUsize, Ordering},
     },
 };
 
@@ -15,10 +15,13 @@ use axoneme_xds::{
     grpc::{AdsServer, Caller, Event as StreamEvent, Host, Hub, Views, server_builder},
     type_urls::CLUSTER,
 };
-use tokio::{net::UnixListener, sync::mpsc::UnboundedSender};
+use tokio::{
+    net::UnixListener,
+    sync::{mpsc::UnboundedSender, oneshot},
+};
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Status, transport::server::UdsConnectInfo};
 
 use crate::{reconcile::Event, references::assignment};
 
@@ -47,15 +50,38 @@ impl View for Offer {
     }
 }
 
+/// What is heard on the socket.
+#[derive(Debug)]
+pub enum Heard {
+    /// Something that the core wants to know.
+    Event(Event),
+    /// Envoy opens a stream. It is told nothing before `go`.
+    Opening {
+        /// Whether it is the one that was there before.
+        same: bool,
+        /// To be sent or dropped.
+        go: oneshot::Sender<()>,
+    },
+}
+
 /// Whoever may open the socket may look; what it says becomes events.
 struct Ears {
-    events: UnboundedSender<Event>,
+    events: UnboundedSender<Heard>,
+    /// The process of the last stream, as far as it can be seen from here. It cannot from another container.
+    process: AtomicI32,
     /// More than one for a moment, when Envoy comes back before its old stream is known to be dead.
     streams: AtomicUsize,
 }
 
 impl Host for Ears {
     async fn authorize(&self, caller: Caller) -> Result<Arc<str>, Status> {
+        let peer = caller.extensions.get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
+        let process = peer.and_then(|peer| peer.pid()).unwrap_or_default();
+        let same = self.process.swap(process, Ordering::Relaxed) == process && process != 0;
+        let (go, gone) = oneshot::channel();
+        let _ = self.events.send(Heard::Opening { same: same || caller.holds, go });
+        // Dropped only while the node shuts down.
+        let _ = gone.await;
         Ok(caller.node.id.into())
     }
 
@@ -72,7 +98,7 @@ impl Host for Ears {
             },
         };
         // Nobody listens only while the node shuts down.
-        let _ = self.events.send(event);
+        let _ = self.events.send(Heard::Event(event));
     }
 }
 
@@ -97,10 +123,10 @@ pub fn bind(socket: &Path) -> io::Result<UnixListener> {
 pub async fn serve(
     listener: UnixListener,
     hub: Hub<Offer>,
-    events: UnboundedSender<Event>,
+    events: UnboundedSender<Heard>,
     shutdown: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    let host = Ears { events, streams: AtomicUsize::new(0) };
+    let host = Ears { events, process: AtomicI32::new(0), streams: AtomicUsize::new(0) };
     let service = AdsServer::new(hub.clone(), Policy::envoy(), Arc::new(host));
     let stop = async move {
         shutdown.cancelled().await;

@@ -113,6 +113,12 @@ impl Config {
         self.run_dir.join("state")
     }
 
+    /// Folder of what Envoy is not known to live with.
+    #[must_use]
+    pub fn suspects_dir(&self) -> PathBuf {
+        self.run_dir.join("suspects")
+    }
+
     /// Where the bootstrap of an Envoy of ours is written.
     #[must_use]
     pub fn bootstrap_file(&self) -> PathBuf {

@@ -27,7 +27,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{Config, EnvoyBinary, metrics::ENVOY_EXITS};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Short, as what Envoy dies of is found by its deaths, and all else waits for it meanwhile.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// An Envoy that ran this long did not die of its start.
 const STABLE: Duration = Duration::from_secs(10);
 /// How long Envoy may take to end.

@@ -15,6 +15,7 @@ pub mod listener;
 mod mentions;
 pub mod metrics;
 pub mod ports;
+pub mod quarantine;
 pub mod reconcile;
 pub mod references;
 pub mod run;

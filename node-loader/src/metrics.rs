@@ -16,6 +16,10 @@ pub const OPERATOR_LOST: &str = "axoneme_node_operator_disconnects_total";
 pub const ENVOY_CONNECTED: &str = "axoneme_node_envoy_connected";
 /// Ends of Envoy's process, in standalone. Label `cause`.
 pub const ENVOY_EXITS: &str = "axoneme_node_envoy_exits_total";
+/// Envoys that took the place of another one in the life of this loader.
+pub const ENVOY_RESTARTS: &str = "axoneme_node_envoy_restarts_total";
+/// Versions that are not offered any more, as Envoy died of them. Label `type`.
+pub const QUARANTINED: &str = "axoneme_node_quarantined_total";
 /// Resources that came into force. Label `type`.
 pub const APPLIED: &str = "axoneme_node_resources_applied_total";
 /// Resources that were refused by Envoy or the kernel. Label `type`.
@@ -47,6 +51,8 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!(OPERATOR_LOST, "Ends of the stream from the operator, and failed attempts to open it.");
     describe_gauge!(ENVOY_CONNECTED, "1 while Envoy has its stream.");
     describe_counter!(ENVOY_EXITS, "Ends of Envoy's process, by cause.");
+    describe_counter!(ENVOY_RESTARTS, "Envoys that took the place of another one.");
+    describe_counter!(QUARANTINED, "Versions that are not offered any more, as Envoy died of them, by type.");
     describe_counter!(APPLIED, "Resources that came into force, by type.");
     describe_counter!(REJECTED, "Resources that Envoy or the kernel refused, by type.");
     describe_counter!(PORT_CONFLICTS, "Listeners that had to move to another port.");
@@ -89,6 +95,6 @@ pub fn connections(service: &str, reason: Reason, sum: u64) {
 }
 
 /// `Listener` of `type.googleapis.com/envoy.config.listener.v3.Listener`.
-fn kind(type_url: &str) -> String {
+pub fn kind(type_url: &str) -> String {
     type_url.rsplit('.').next().unwrap_or(type_url).to_owned()
 }

@@ -229,12 +229,6 @@ impl Quarantine {
         })
     }
 
-    /// Whether Envoy is known to live with this version.
-    #[must_use]
-    pub fn is_proven(&self, key: &Key, version: &str) -> bool {
-        self.proven.get(key).is_some_and(|proven| **proven == *version)
-    }
-
     fn prove(&mut self, now: Instant, verdict: &mut Verdict) {
         while let Some((_, key)) = self.due.first().filter(|(due, _)| *due <= now).cloned() {
             let version = self.entries.get(&key).map(|entry| entry.version.clone());

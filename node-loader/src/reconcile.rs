@@ -12,6 +12,7 @@
 //! content changes. Each event costs what it touches, not what there is.
 
 mod accept;
+mod crash;
 mod frontends;
 mod items;
 mod op;
@@ -78,6 +79,10 @@ pub struct Reconcile {
     behind: BTreeSet<Key>,
     /// Clusters that Envoy does not run yet, with what waits for them.
     warming: Warming,
+    /// Versions that may not be offered until it is known what Envoy dies of.
+    held: BTreeMap<Key, Arc<str>>,
+    /// Versions that Envoy dies of, and what the operator is told.
+    crashes: BTreeMap<Key, (Arc<str>, String)>,
     /// Listeners without a port, as none is left.
     starved: BTreeSet<Key>,
     listening: BTreeSet<u16>,
@@ -117,6 +122,8 @@ impl Reconcile {
             unasked: BTreeSet::new(),
             behind: BTreeSet::new(),
             warming: Warming::default(),
+            held: BTreeMap::new(),
+            crashes: BTreeMap::new(),
             starved: BTreeSet::new(),
             listening: BTreeSet::new(),
             envoy_connected: false,
@@ -132,8 +139,9 @@ impl Reconcile {
         }
     }
 
-    /// Takes up what an earlier run had in force, before anything else.
-    pub fn restore(&mut self, records: impl IntoIterator<Item = Record>) -> Vec<Op> {
+    /// Takes up what an earlier run had in force, before anything else: first what Envoy is known to live with (`proven`), then
+    /// the rest.
+    pub fn restore(&mut self, records: impl IntoIterator<Item = Record>, proven: bool) -> Vec<Op> {
         let (redirects, others): (Vec<_>, Vec<_>) =
             records.into_iter().partition(|record| &*record.resource.type_url == REDIRECT);
         for record in others {
@@ -142,7 +150,11 @@ impl Reconcile {
             {
                 self.ports.adopt(&record.resource.name, port);
             }
+            let (key, version) = (record.resource.key(), record.resource.version.clone());
             self.put(record.resource, None);
+            if proven {
+                self.proven(&key, &version);
+            }
         }
         for record in redirects {
             self.services.adopt(&record.resource.name, record.number);
@@ -170,6 +182,10 @@ impl Reconcile {
             Event::FrontendSet { address, result } => self.frontend_set(address, result),
             Event::Drained { address } => self.drained(address),
             Event::NodeAddresses(addresses) => self.readdress(addresses),
+            Event::Hold { key, version } => self.hold(&key, version),
+            Event::Release { key } => self.let_go(&key),
+            Event::Crashed { key, version } => self.crashed(&key, version),
+            Event::Proven { key, version } => self.proven(&key, &version),
             Event::Quiet => self.quiet(),
         }
         std::mem::take(&mut self.ops)

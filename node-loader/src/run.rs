@@ -19,14 +19,15 @@ use crate::{
     intents, kernel, metrics,
     ports::is_free,
     reconcile::{Reconcile, Settings},
-    state_file::StateFiles,
+    state_file::{StateFiles, SuspectFiles},
 };
 
+mod crashes;
 mod drain;
 mod listen;
 mod node;
 
-use node::{Inputs, Node};
+use node::{Inputs, Node, Reach};
 
 /// Why a node does not run, or does not any more.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +136,8 @@ async fn run_on(
     let status = ads::bind(&config.status_socket()).map_err(failed("bind socket", config.status_socket()))?;
     let state = StateFiles::open(config.state_dir()).map_err(failed("open", config.state_dir()))?;
     let records = state.load().map_err(failed("read", config.state_dir()))?;
+    let suspects = SuspectFiles::open(config.suspects_dir()).map_err(failed("open", config.suspects_dir()))?;
+    let suspected = suspects.load().map_err(failed("read", config.suspects_dir()))?;
     let held: Vec<_> = records.iter().map(|record| record.resource.clone()).collect();
 
     let ipv6 = config.kernel.ipv6;
@@ -152,9 +155,11 @@ async fn run_on(
     let (intents, driver) = subscribe(client, intents::channel(&operator), intents::metadata(operator));
 
     let inputs = Inputs { intents, envoy: from_envoy, questions: asked, addresses: datapath.node_addresses() };
-    let mut node = Node::new(&config, core, hub.clone(), datapath, state, inputs.intents.settler(), events);
+    let settler = inputs.intents.settler();
+    let reach = Reach { hub: hub.clone(), datapath, state, suspects, settler, events };
+    let mut node = Node::new(&config, core, reach);
     // Before Envoy may ask: the first answer it gets is the whole.
-    node.restore(records);
+    node.restore(records, suspected);
 
     let shutdown = parts.shutdown.clone();
     let questions = Questions(questions);
@@ -176,7 +181,9 @@ async fn run_on(
     let result = parts.run(node.run(inputs)).await;
     if config.cleanup_on_exit {
         let cleared = StateFiles::open(config.state_dir()).and_then(|state| state.clear());
-        cleared.map_err(|source| NodeError::Io { what: "remove", path: config.state_dir(), source })?;
+        cleared.map_err(failed("remove", config.state_dir()))?;
+        let cleared = SuspectFiles::open(config.suspects_dir()).and_then(|suspects| suspects.clear());
+        cleared.map_err(failed("remove", config.suspects_dir()))?;
         for file in [config.xds_socket(), config.status_socket(), config.admin_socket(), config.bootstrap_file()] {
             let _ = fs::remove_file(file);
         }

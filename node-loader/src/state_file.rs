@@ -4,29 +4,27 @@
 //! hash; a broken one is skipped, and the operator sends its resource again. There is no age limit. Private keys are among
 //! them, so the folder is for its owner alone and should not outlive a boot.
 
-use std::{
-    fs, io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod folder;
+mod suspects;
+
+use std::{io, path::PathBuf, sync::Arc};
 
 use axoneme_xds::{Key, Resource};
 use bytes::Bytes;
 use prost::Message;
 
+use folder::Folder;
+pub(crate) use suspects::SuspectFiles;
+
 use crate::reconcile::Record;
 
 /// Changes with the meaning of [`Stored`]; files of another kind are not read.
 const KIND: &str = "axoneme.node.v1.Record";
-const SUFFIX: &str = "record";
 const HASH_LEN: usize = 32;
 
 /// The folder of a node's records.
 #[derive(Debug)]
-pub(crate) struct StateFiles {
-    folder: PathBuf,
-}
+pub(crate) struct StateFiles(Folder);
 
 #[derive(Clone, PartialEq, Message)]
 struct Stored {
@@ -49,8 +47,7 @@ impl StateFiles {
     /// # Errors
     /// The system's.
     pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        Ok(Self { folder })
+        Folder::open(folder).map(Self)
     }
 
     /// Reads all records, sorted. Broken files are taken away, and said so.
@@ -58,18 +55,7 @@ impl StateFiles {
     /// # Errors
     /// The system's, when the folder cannot be read.
     pub(crate) fn load(&self) -> io::Result<Vec<Record>> {
-        let mut records = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            match read(&path) {
-                Some(record) => records.push(record),
-                None => {
-                    metrics::counter!(crate::metrics::STATE_ERRORS).increment(1);
-                    tracing::warn!(file = %path.display(), "broken state file skipped; the operator will send it again");
-                    fs::remove_file(&path)?;
-                }
-            }
-        }
+        let mut records = self.0.load(open)?;
         records.sort_by_key(|record| record.resource.key());
         Ok(records)
     }
@@ -79,12 +65,7 @@ impl StateFiles {
     /// # Errors
     /// The system's.
     pub(crate) fn put(&self, record: &Record) -> io::Result<()> {
-        let path = self.path(&record.resource.key());
-        let fresh = path.with_extension("new");
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        io::Write::write_all(&mut file, &seal(record))?;
-        fs::rename(fresh, path)
+        self.0.put(&record.resource.key(), &seal(record))
     }
 
     /// Takes a record away; one that is not there is no error.
@@ -92,10 +73,7 @@ impl StateFiles {
     /// # Errors
     /// The system's.
     pub(crate) fn remove(&self, key: &Key) -> io::Result<()> {
-        match fs::remove_file(self.path(key)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        self.0.remove(key)
     }
 
     /// Takes everything away, the folder too.
@@ -103,44 +81,48 @@ impl StateFiles {
     /// # Errors
     /// The system's.
     pub(crate) fn clear(&self) -> io::Result<()> {
-        fs::remove_dir_all(&self.folder)
+        self.0.clear()
     }
-
-    fn path(&self, key: &Key) -> PathBuf {
-        let digest = Resource::new(key.0.clone(), key.1.clone(), key.1.as_bytes().to_vec()).version;
-        self.folder.join(format!("{digest}.{SUFFIX}"))
-    }
-}
-
-fn read(path: &Path) -> Option<Record> {
-    path.extension().filter(|suffix| *suffix == SUFFIX)?;
-    open(fs::read(path).ok()?.into())
 }
 
 /// The record in a file's content. `None` when its hash is another or there is no record in it.
 #[must_use]
 pub fn open(content: Bytes) -> Option<Record> {
-    let (hash, stored) = content.split_at_checked(HASH_LEN)?;
-    if hash_of(stored).as_bytes() != hash {
-        return None;
-    }
-    let Stored { type_url, name, version, body, number } = Stored::decode(content.slice(HASH_LEN..)).ok()?;
-    let resource = Resource { type_url: type_url.into(), name: name.into(), version: version.into(), body };
-    Some(Record { resource, number })
+    opened(&content)?;
+    Stored::decode(content.slice(HASH_LEN..)).ok().map(Record::from)
 }
 
 /// The content of a record's file.
 #[must_use]
 pub fn seal(record: &Record) -> Vec<u8> {
-    let resource = &record.resource;
-    let stored = Stored {
-        type_url: resource.type_url.to_string(),
-        name: resource.name.to_string(),
-        version: resource.version.to_string(),
-        body: resource.body.clone(),
-        number: record.number,
-    };
-    sealed(&stored.encode_to_vec())
+    sealed(&Stored::from(record).encode_to_vec())
+}
+
+impl From<&Record> for Stored {
+    fn from(record: &Record) -> Self {
+        let resource = &record.resource;
+        Self {
+            type_url: resource.type_url.to_string(),
+            name: resource.name.to_string(),
+            version: resource.version.to_string(),
+            body: resource.body.clone(),
+            number: record.number,
+        }
+    }
+}
+
+impl From<Stored> for Record {
+    fn from(stored: Stored) -> Self {
+        let Stored { type_url, name, version, body, number } = stored;
+        let resource = Resource { type_url: type_url.into(), name: name.into(), version: version.into(), body };
+        Self { resource, number }
+    }
+}
+
+/// What is behind a hash, if that is right.
+fn opened(content: &[u8]) -> Option<&[u8]> {
+    let (hash, stored) = content.split_at_checked(HASH_LEN)?;
+    (hash_of(stored).as_bytes() == hash).then_some(stored)
 }
 
 /// Bytes behind their hash.
@@ -156,6 +138,8 @@ fn hash_of(stored: &[u8]) -> Arc<str> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn record(name: &str, body: &str, number: u32) -> Record {
@@ -183,7 +167,7 @@ mod tests {
         let files = StateFiles::open(folder.path().to_owned()).unwrap();
         files.put(&record("a", "1", 1)).unwrap();
         files.put(&record("b", "2", 1)).unwrap();
-        let broken = files.path(&("t".into(), "a".into()));
+        let broken = files.0.path(&("t".into(), "a".into()));
         let mut content = fs::read(&broken).unwrap();
         *content.last_mut().unwrap() ^= 1;
         fs::write(&broken, content).unwrap();

@@ -7,12 +7,11 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr, TcpStream},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
-use axoneme_api::intent::{Frontend, REDIRECT, Redirect};
+use axoneme_api::intent::{Frontend, PROXY_CRASHED, REDIRECT, Redirect};
 use axoneme_node::{
     Config, EnvoyBinary, NodeError, NodeEvent, Operator,
     datapath::{Counters, Datapath, DatapathError, Entry, FrontendState},
@@ -35,7 +34,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(30);
 
 /// A map in memory, and the real sockets.
 #[derive(Clone, Default)]
@@ -140,6 +139,8 @@ struct Lab {
     kernel: Memory,
     shutdown: CancellationToken,
     events: mpsc::UnboundedReceiver<NodeEvent>,
+    /// Of Envoy, as far as they were looked at.
+    connections: usize,
     task: JoinHandle<Result<(), NodeError>>,
 }
 
@@ -147,19 +148,20 @@ impl Lab {
     fn start(folder: TempDir, kernel: Memory, operator: Operator, cleanup_on_exit: bool) -> Self {
         let mut config = Config::new("node-1");
         config.run_dir = folder.path().to_owned();
-        config.envoy = Some(EnvoyBinary { path: envoy(), concurrency: 1 });
+        config.envoy = Some(EnvoyBinary { path: axoneme_testnet::envoy().expect("Envoy"), concurrency: 1 });
         config.cleanup_on_exit = cleanup_on_exit;
         let shutdown = CancellationToken::new();
         let (said, events) = mpsc::unbounded_channel();
         let datapath = Box::new(kernel.clone());
         let task = tokio::spawn(run_with(datapath, config, operator, shutdown.clone(), Some(said)));
-        Self { folder, kernel, shutdown, events, task }
+        Self { folder, kernel, shutdown, events, connections: 0, task }
     }
 
     async fn event(&mut self, wanted: impl Fn(&NodeEvent) -> bool) -> NodeEvent {
         let found = async {
             loop {
                 let event = self.events.recv().await.expect("a node");
+                self.connections += usize::from(event == NodeEvent::EnvoyConnected);
                 if wanted(&event) {
                     return event;
                 }
@@ -180,24 +182,46 @@ impl Lab {
         self.kernel.0.lock().get(&address.parse().expect("an address")).copied()
     }
 
+    /// The port that the status has, once it listens.
+    async fn port_of(&self, listener: &str) -> u16 {
+        let socket = self.folder.path().join("status.sock");
+        let found = async {
+            loop {
+                let status = status::fetch(&socket).await.expect("a status");
+                let ready = status.summary.listeners.into_iter().find(|it| it.name == listener && it.listening);
+                if let Some(port) = ready.and_then(|ready| ready.port) {
+                    return port;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(SOON, found).await.expect("a port")
+    }
+
+    /// Waits until a listener answers.
+    async fn serves(&self, port: u16) {
+        let answered = async {
+            while TcpStream::connect(("127.0.0.1", port)).is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(SOON, answered).await.expect("a listener");
+        assert!(get(("127.0.0.1", port)).await.ends_with("hello"));
+    }
+
+    /// How many Envoys there were so far.
+    fn envoys(&mut self) -> usize {
+        while let Ok(event) = self.events.try_recv() {
+            self.connections += usize::from(event == NodeEvent::EnvoyConnected);
+        }
+        self.connections
+    }
+
     async fn stop(self) -> (TempDir, Memory) {
         self.shutdown.cancel();
         timeout(SOON, self.task).await.expect("an end").expect("no panic").expect("a good end");
         (self.folder, self.kernel)
     }
-}
-
-/// `AXONEME_ENVOY`, or the newest in the cache of `cargo xtask setup`.
-fn envoy() -> PathBuf {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    if let Some(path) = variable("AXONEME_ENVOY") {
-        return path;
-    }
-    let user = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-    let cache = variable("AXONEME_CACHE").or_else(|| Some(user()?.join("axoneme"))).expect("a home");
-    let entries = std::fs::read_dir(&cache).into_iter().flatten().flatten();
-    let found = entries.map(|entry| entry.path().join("envoy")).filter(|path| path.is_file()).max();
-    found.unwrap_or_else(|| panic!("no Envoy in {}: run `cargo xtask setup`", cache.display()))
 }
 
 /// An encoded protobuf field with a body.
@@ -368,5 +392,54 @@ async fn an_envoy_that_dies_comes_back_with_everything() {
     lab.event(|event| matches!(event, NodeEvent::EnvoyLost)).await;
     assert_eq!(lab.port("again").await, port);
     assert!(get(("127.0.0.1", port)).await.ends_with("hello"));
+    lab.stop().await;
+}
+
+/// A listener that Envoy 1.40 dies of: transparent and not bound. It has an address, so the node does not touch it.
+fn deadly(name: &str) -> Resource {
+    let address = field(1, [field(2, "127.0.0.1"), vec![3 << 3, 0x01]].concat());
+    let transparent = [10 << 3 | 2, 2, 1 << 3, 1];
+    let not_bound = field(26, "");
+    let web = listener(name, "r", ROUTER).body;
+    Resource::new(LISTENER, name, [&*web, &field(2, address), &transparent, &not_bound].concat())
+}
+
+#[tokio::test]
+async fn edge_11_a_listener_that_kills_envoy_is_quarantined_and_the_rest_serves() {
+    let mut intents = Intents::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut lab = Lab::start(folder, Memory::default(), intents.operator.clone(), false);
+    let (calm, risky) = (listener("calm", "r", ROUTER), listener("risky", "r", ROUTER));
+    intents.put(&[calm.clone(), risky.clone(), routes("r", "hello")]);
+    let calm_port = lab.port("calm").await;
+    assert_eq!(intents.outcome(&risky, false).await, Ok(()));
+    let (deadly, first) = (deadly("risky"), deadly("first"));
+
+    intents.put(std::slice::from_ref(&first));
+    let refusal = intents.outcome(&first, false).await.expect_err("a refusal");
+    assert!(refusal.starts_with(PROXY_CRASHED), "{refusal}");
+    lab.serves(calm_port).await;
+
+    // An update of what served: that goes on.
+    intents.put(std::slice::from_ref(&deadly));
+    let refusal = intents.outcome(&deadly, false).await.expect_err("a refusal");
+    assert!(refusal.starts_with(PROXY_CRASHED), "{refusal}");
+    let risky_port = lab.port_of("risky").await;
+    lab.serves(calm_port).await;
+    lab.serves(risky_port).await;
+    assert!(lab.envoys() <= 1 + 2 * 3, "{} Envoys", lab.envoys());
+
+    // The next run knows it, although the operator begins from the start.
+    let (folder, kernel) = lab.stop().await;
+    let mut lab = Lab::start(folder, kernel, intents.operator.clone(), true);
+    let refusal = intents.outcome(&deadly, false).await.expect_err("a refusal");
+    assert!(refusal.starts_with(PROXY_CRASHED), "{refusal}");
+    lab.serves(risky_port).await;
+    let mended = listener("first", "r", ROUTER);
+    intents.put(std::slice::from_ref(&mended));
+    assert_eq!(intents.outcome(&mended, false).await, Ok(()));
+    let port = lab.port_of("first").await;
+    lab.serves(port).await;
+    assert_eq!(lab.envoys(), 1);
     lab.stop().await;
 }

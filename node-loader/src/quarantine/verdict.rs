@@ -21,14 +21,6 @@ pub struct Verdict {
     pub erase: BTreeSet<Key>,
 }
 
-impl Verdict {
-    /// Whether Envoy will be offered something else than before.
-    #[must_use]
-    pub fn changes_offer(&self) -> bool {
-        !(self.hold.is_empty() && self.quarantine.is_empty() && self.release.is_empty())
-    }
-}
-
 /// What outlives the loader: a version that is not proven, and what is known against it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspect {

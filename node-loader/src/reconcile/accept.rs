@@ -93,7 +93,7 @@ impl Reconcile {
     pub(super) fn confirm(&mut self, key: &Key) {
         let Some(item) = self.items.get_mut(key) else { return };
         let (Some(wanted), Some(served)) = (&mut item.wanted, &item.served) else { return };
-        if wanted.resource.version != served.source {
+        if wanted.resource.version != served.origin.version {
             return;
         }
         let (resource, ticket) = (wanted.resource.clone(), wanted.ticket.take());

@@ -1,6 +1,6 @@
 //! One Envoy resource from the operator's wish to what Envoy is told.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use axoneme_xds::{
     Key, Resource,
@@ -23,6 +23,8 @@ pub(super) struct Item {
     pub(super) served: Option<Served>,
     /// The operator's request to remove it.
     pub(super) removal: Option<Ticket>,
+    /// The last version that Envoy is known to live with, while it is told another.
+    pub(super) fallback: Option<Box<Served>>,
     /// What it is listed in `users` for.
     listed: BTreeSet<Key>,
 }
@@ -48,12 +50,14 @@ pub(super) struct Wanted {
 pub(super) struct Served {
     /// As Envoy gets it.
     pub(super) resource: Resource,
-    /// The operator's version.
-    pub(super) source: Arc<str>,
+    /// As the operator sent it.
+    pub(super) origin: Resource,
     pub(super) references: BTreeSet<Key>,
     /// A listener's proxy port.
     pub(super) port: Option<u16>,
     pub(super) accepted: bool,
+    /// Envoy has lived with it for a while.
+    pub(super) proven: bool,
     /// How often its port was changed because of a conflict.
     pub(super) moves: u8,
     /// What is in force at Envoy until this is.
@@ -70,13 +74,15 @@ impl Reconcile {
             Ok(read) => read,
             Err(error) => return self.reject(&key, ticket, format!("the bytes are no {}: {error}", key.0)),
         };
+        self.forgive(&key, Some(&resource.version));
+        let refused = self.crashes.get(&key).map(|(_, message)| message.clone());
         let item = self.items.entry(key.clone()).or_default();
         let removal = item.removal.take();
         let same = item.wanted.as_ref().is_some_and(|wanted| wanted.resource.version == resource.version);
         let overtaken = if same && let Some(wanted) = &mut item.wanted {
             std::mem::replace(&mut wanted.ticket, ticket)
         } else {
-            let wanted = Wanted { resource, ticket, refused: None, references, binding };
+            let wanted = Wanted { resource, ticket, refused, references, binding };
             item.wanted.replace(wanted).and_then(|before| before.ticket)
         };
         self.overtake(removal);
@@ -106,7 +112,7 @@ impl Reconcile {
             return;
         }
         let served = self.items.get(key).and_then(|item| item.served.as_ref());
-        if served.is_some_and(|served| served.source == wanted.resource.version) {
+        if served.is_some_and(|served| served.origin.version == wanted.resource.version) {
             self.behind.remove(key);
             if self.is_in_force(key) {
                 self.confirm(key);
@@ -116,7 +122,8 @@ impl Reconcile {
             return;
         }
         let binding = wanted.binding;
-        if !self.has_its_routes(&wanted.references) || self.waits_for_cluster(key) {
+        let held = self.held.get(key) == Some(&wanted.resource.version);
+        if held || !self.has_its_routes(&wanted.references) || self.waits_for_cluster(key) {
             self.behind.insert(key.clone());
             return;
         }
@@ -150,13 +157,25 @@ impl Reconcile {
                 Err(_) => return,
             },
         };
-        let good = item.served.take().and_then(|mut before| match before.good.take() {
+        let before = item.served.take();
+        if let Some(proven) = before.as_ref().filter(|before| before.proven) {
+            item.fallback = Some(Box::new(proven.clone()));
+        }
+        let good = before.and_then(|mut before| match before.good.take() {
             None if before.accepted => Some(Box::new(before)),
             good => good,
         });
-        let (source, references) = (wanted.resource.version.clone(), wanted.references.clone());
-        item.served =
-            Some(Served { resource: resource.clone(), source, references, port, accepted: false, moves, good });
+        let (origin, references) = (wanted.resource.clone(), wanted.references.clone());
+        item.served = Some(Served {
+            resource: resource.clone(),
+            origin,
+            references,
+            port,
+            accepted: false,
+            proven: false,
+            moves,
+            good,
+        });
         self.behind.remove(key);
         self.starved.remove(key);
         if is_on_demand(key) {

@@ -63,6 +63,32 @@ pub enum Event {
     },
     /// The node's own addresses, which node ports answer on.
     NodeAddresses(Vec<IpAddr>),
+    /// A version may be what Envoy dies of: it is not to be offered for now.
+    Hold {
+        /// What about.
+        key: Key,
+        /// The operator's.
+        version: Arc<str>,
+    },
+    /// It may be offered again.
+    Release {
+        /// What about.
+        key: Key,
+    },
+    /// Envoy dies of a version.
+    Crashed {
+        /// What about.
+        key: Key,
+        /// The operator's.
+        version: Arc<str>,
+    },
+    /// Envoy lives with a version.
+    Proven {
+        /// What about.
+        key: Key,
+        /// The operator's.
+        version: Arc<str>,
+    },
     /// The operator is connected and has said nothing for a while: all that belongs together has arrived.
     Quiet,
 }
@@ -84,6 +110,8 @@ pub enum Op {
     RemoveFrontend(SocketAddr),
     /// Answer the operator.
     Settle(Ticket, Result<(), String>),
+    /// What the operator was told to be in force is not: this version is, or nothing.
+    TakeBack(Key, Option<Arc<str>>),
     /// Keep on disk what is in force.
     Persist(Record),
     /// Take it off the disk.

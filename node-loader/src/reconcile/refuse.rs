@@ -18,7 +18,7 @@ impl Reconcile {
         if Some(&*served.resource.version) != version {
             return;
         }
-        let is_wanted = item.wanted.as_ref().is_some_and(|wanted| wanted.resource.version == served.source);
+        let is_wanted = item.wanted.as_ref().is_some_and(|wanted| wanted.resource.version == served.origin.version);
         let (port, moves) = (served.port, served.moves);
         self.unanswered.remove(key);
         self.unasked.remove(key);
@@ -37,7 +37,7 @@ impl Reconcile {
             let ticket = self.ticket(key);
             self.reject(key, ticket, message);
         }
-        self.fall_back(key);
+        self.fall_back(key, false);
         self.sweep();
     }
 
@@ -49,18 +49,20 @@ impl Reconcile {
             Ok(port) => self.serve(key, Some(port), moves),
             Err(exhausted) => {
                 self.starve(key, &exhausted);
-                self.fall_back(key);
+                self.fall_back(key, false);
             }
         }
     }
 
-    /// Offers the last good version again, so that a new Envoy starts with it. Without one, the name is not served.
-    fn fall_back(&mut self, key: &Key) {
+    /// Offers the last good version again, so that a new Envoy starts with it. Without one, the name is not served. After a
+    /// crash it is only good if Envoy is known to live with it (`only_proven`).
+    pub(super) fn fall_back(&mut self, key: &Key, only_proven: bool) {
         let waiting = self.waiting_for(key);
         let Some(item) = self.items.get_mut(key) else { return };
         let refused = item.served.take();
         let port = refused.as_ref().and_then(|served| served.port);
-        let good = refused.and_then(|served| served.good);
+        let good = refused.and_then(|served| served.good).filter(|good| good.proven || !only_proven);
+        let good = good.or_else(|| item.fallback.take());
         let good = good.filter(|good| self.has_its_routes(&good.references));
         let Some(item) = self.items.get_mut(key) else { return };
         if item.wanted.is_some() {
@@ -89,7 +91,7 @@ impl Reconcile {
                 let refers = |served: &super::items::Served| served.references.contains(key);
                 if self.items.get(&user).and_then(|item| item.served.as_ref()).is_some_and(refers) {
                     self.unanswered.remove(&user);
-                    self.fall_back(&user);
+                    self.fall_back(&user, false);
                 }
             }
         }

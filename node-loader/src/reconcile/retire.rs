@@ -14,6 +14,7 @@ impl Reconcile {
         self.starved.remove(key);
         self.unasked.remove(key);
         self.rejections.remove(key);
+        self.forgive(key, None);
         // It must not come back with a restart.
         self.say(Op::Forget(key.clone()));
         let Some(item) = self.items.get_mut(key) else {

@@ -23,6 +23,9 @@ pub struct Summary {
     pub redirects: Vec<RedirectSummary>,
     /// Frontends that new connections do not use any more.
     pub draining: Vec<SocketAddr>,
+    /// Resources that are not offered until it is known which of them Envoy dies of.
+    #[serde(default)]
+    pub held_back: Vec<String>,
     /// What is not in force, and why.
     pub rejections: Vec<Rejection>,
 }
@@ -96,6 +99,7 @@ impl Reconcile {
                 .filter(|(_, frontend)| frontend.entry.state == FrontendState::Draining)
                 .map(|(address, _)| *address)
                 .collect(),
+            held_back: self.held.keys().map(|(_, name)| name.to_string()).collect(),
             rejections: rejections.collect(),
         }
     }

@@ -1,5 +1,6 @@
 //! The core against a model of Envoy and of the kernel.
 
+mod crash;
 mod model;
 mod properties;
 mod warming;

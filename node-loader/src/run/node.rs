@@ -22,11 +22,12 @@ use tokio::{
 use super::{drain::Draining, listen::Listening};
 use crate::{
     Config, NodeEvent,
-    ads::Offer,
+    ads::{Heard, Offer},
     datapath::{Datapath, DatapathError, Entry, FrontendState, ServiceId},
     metrics as names,
-    reconcile::{Event, Op, Reconcile, Record, Ticket},
-    state_file::StateFiles,
+    quarantine::Quarantine,
+    reconcile::{Event, Op, Reconcile, Ticket},
+    state_file::{StateFiles, SuspectFiles},
     status::{Counter, OperatorStatus, Status},
 };
 
@@ -36,18 +37,30 @@ const QUIET: Duration = Duration::from_millis(200);
 /// Where events come from.
 pub(super) struct Inputs {
     pub(super) intents: Subscription,
-    pub(super) envoy: UnboundedReceiver<Event>,
+    pub(super) envoy: UnboundedReceiver<Heard>,
     pub(super) questions: UnboundedReceiver<oneshot::Sender<Status>>,
     pub(super) addresses: watch::Receiver<Vec<IpAddr>>,
+}
+
+/// What a node acts on.
+pub(super) struct Reach {
+    pub(super) hub: Hub<Offer>,
+    pub(super) datapath: Box<dyn Datapath>,
+    pub(super) state: StateFiles,
+    pub(super) suspects: SuspectFiles,
+    pub(super) settler: Settler,
+    pub(super) events: Option<UnboundedSender<NodeEvent>>,
 }
 
 /// The core and all that it acts on.
 pub(super) struct Node {
     name: String,
-    core: Reconcile,
+    pub(super) core: Reconcile,
+    pub(super) quarantine: Quarantine,
     hub: Hub<Offer>,
-    datapath: Box<dyn Datapath>,
+    pub(super) datapath: Box<dyn Datapath>,
     state: StateFiles,
+    pub(super) suspects: SuspectFiles,
     settler: Settler,
     events: Option<UnboundedSender<NodeEvent>>,
     receipts: HashMap<Ticket, Receipt>,
@@ -56,24 +69,21 @@ pub(super) struct Node {
     draining: Draining,
     quiet_at: Option<Instant>,
     operator: OperatorStatus,
+    /// Whether an Envoy was there in this run.
+    pub(super) envoy_seen: bool,
 }
 
 impl Node {
-    pub(super) fn new(
-        config: &Config,
-        core: Reconcile,
-        hub: Hub<Offer>,
-        datapath: Box<dyn Datapath>,
-        state: StateFiles,
-        settler: Settler,
-        events: Option<UnboundedSender<NodeEvent>>,
-    ) -> Self {
+    pub(super) fn new(config: &Config, core: Reconcile, reach: Reach) -> Self {
+        let Reach { hub, datapath, state, suspects, settler, events } = reach;
         Self {
             name: config.node_name.clone(),
             core,
+            quarantine: Quarantine::default(),
             hub,
             datapath,
             state,
+            suspects,
             settler,
             events,
             receipts: HashMap::new(),
@@ -82,28 +92,24 @@ impl Node {
             draining: Draining::new(config.drain_timeout),
             quiet_at: None,
             operator: OperatorStatus::default(),
+            envoy_seen: false,
         }
-    }
-
-    /// Takes up what an earlier run had in force.
-    pub(super) fn restore(&mut self, records: Vec<Record>) {
-        let addresses = self.datapath.node_addresses().borrow().clone();
-        self.feed(Event::NodeAddresses(addresses));
-        let ops = self.core.restore(records);
-        self.perform(ops);
     }
 
     /// Runs until a source of events ends.
     pub(super) async fn run(mut self, mut inputs: Inputs) {
         loop {
-            let timers = [self.listening.next(), self.draining.next(), self.quiet_at];
+            let timers = [self.listening.next(), self.draining.next(), self.quarantine.next(), self.quiet_at];
             let wake = timers.into_iter().flatten().min();
             tokio::select! {
                 signal = inputs.intents.next() => match signal {
                     Some(signal) => self.hear(signal),
                     None => return,
                 },
-                Some(event) = inputs.envoy.recv() => self.hear_envoy(event),
+                Some(heard) = inputs.envoy.recv() => match heard {
+                    Heard::Event(event) => self.hear_envoy(event),
+                    Heard::Opening { same, go } => self.opens(same, go),
+                },
                 Some(question) = inputs.questions.recv() => drop(question.send(self.status())),
                 Ok(()) = inputs.addresses.changed() => {
                     let addresses = inputs.addresses.borrow_and_update().clone();
@@ -137,7 +143,9 @@ impl Node {
                     self.quiet_at = Some(Instant::now() + QUIET);
                 }
                 let key = (update.type_url, update.name);
-                self.feed(Event::Intent { key, change: update.change, ticket: self.tickets });
+                let event = Event::Intent { key, change: update.change, ticket: self.tickets };
+                self.takes_notice(&event);
+                self.feed(event);
             }
         }
     }
@@ -152,12 +160,16 @@ impl Node {
             }
             _ => {}
         }
-        self.feed(event);
+        if self.takes_notice(&event) {
+            self.feed(event);
+        }
     }
 
     /// Looks at what was waited for.
     fn look(&mut self) {
         let now = Instant::now();
+        let verdict = self.quarantine.look(now);
+        self.carry_out(verdict);
         if self.quiet_at.is_some_and(|at| at <= now) {
             self.quiet_at = None;
             self.feed(Event::Quiet);
@@ -185,7 +197,7 @@ impl Node {
     }
 
     /// Gives an event to the core, does what it says, and tells it what came of that.
-    fn feed(&mut self, event: Event) {
+    pub(super) fn feed(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let ops = self.core.apply(event);
@@ -193,7 +205,7 @@ impl Node {
         }
     }
 
-    fn perform(&mut self, ops: Vec<Op>) -> Vec<Event> {
+    pub(super) fn perform(&mut self, ops: Vec<Op>) -> Vec<Event> {
         let (mut offers, mut results) = (Vec::<(Key, Change)>::new(), Vec::new());
         for op in ops {
             match op {
@@ -211,6 +223,7 @@ impl Node {
                         self.settler.settle(receipt, result);
                     }
                 }
+                Op::TakeBack(key, held) => self.settler.take_back(key, held),
                 Op::Persist(record) => stored(&record.resource.key(), self.state.put(&record)),
                 Op::Forget(key) => stored(&key, self.state.remove(&key)),
                 Op::Tell(event) => self.tell(event),
@@ -218,6 +231,7 @@ impl Node {
         }
         // In one go, so that Envoy hears of it in the order that it needs.
         if !offers.is_empty() {
+            results.extend(self.put_on_trial(&offers));
             self.hub.update(|offer| offer.0.apply(offers));
         }
         results
@@ -308,7 +322,7 @@ fn told<T>(result: Result<T, DatapathError>) -> Option<T> {
     result.ok()
 }
 
-fn stored(key: &Key, result: std::io::Result<()>) {
+pub(super) fn stored(key: &Key, result: std::io::Result<()>) {
     if let Err(error) = result {
         counter!(names::STATE_ERRORS).increment(1);
         tracing::error!(type_url = &*key.0, name = &*key.1, %error, "state not kept; a restart without the operator lacks it");

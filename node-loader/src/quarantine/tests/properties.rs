@@ -33,7 +33,7 @@ fn play(world: &mut World, step: &Step) {
     match step {
         Step::Wish(name, version) => world.wish(NAMES[*name], &version.to_string()),
         Step::Unwish(name) => world.unwish(NAMES[*name]),
-        Step::Steps(count) => (0..*count).for_each(|_| drop(world.step())),
+        Step::Steps(count) => (0..*count).for_each(|_| _ = world.step()),
         Step::StreamEnds => world.stream_ends(),
         Step::LoaderRestarts => world.loader_restarts(),
     }

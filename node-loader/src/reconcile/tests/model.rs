@@ -41,6 +41,8 @@ pub(super) struct World {
     pub(super) kernel: BTreeMap<SocketAddr, Entry>,
     pub(super) disk: BTreeMap<Key, Record>,
     pub(super) settled: BTreeMap<Ticket, Result<(), String>>,
+    /// What the operator was told to be in force after all.
+    pub(super) taken_back: BTreeMap<Key, Option<Arc<str>>>,
     /// Ports that other programs listen on.
     pub(super) foreign: BTreeSet<u16>,
     tickets: Ticket,
@@ -88,6 +90,7 @@ impl World {
             kernel,
             disk: records.iter().map(|record| (record.resource.key(), record.clone())).collect(),
             settled: BTreeMap::new(),
+            taken_back: BTreeMap::new(),
             foreign: BTreeSet::new(),
             tickets: 0,
             running: BTreeMap::new(),
@@ -100,7 +103,7 @@ impl World {
             watched: BTreeSet::new(),
             draining: BTreeSet::new(),
         };
-        let ops = world.core.restore(records);
+        let ops = world.core.restore(records, true);
         world.perform(ops);
         world.envoy_connects();
         world
@@ -167,6 +170,7 @@ impl World {
                 }
                 Op::Persist(record) => drop(self.disk.insert(record.resource.key(), record)),
                 Op::Forget(key) => drop(self.disk.remove(&key)),
+                Op::TakeBack(key, held) => drop(self.taken_back.insert(key, held)),
                 Op::Tell(_) => {}
             }
         }
