@@ -27,6 +27,21 @@ pub(crate) struct Case {
     pub(crate) documents: Vec<Value>,
 }
 
+impl Case {
+    /// `CiliumEnvoyConfig namespace/name` of each one in it.
+    pub(crate) fn configs(&self) -> impl Iterator<Item = String> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let configs = self.documents.iter().filter(move |it| text(&it["kind"]).ends_with("EnvoyConfig"));
+        configs.map(move |it| {
+            let (kind, name) = (text(&it["kind"]), text(&it["metadata"]["name"]));
+            match it["metadata"]["namespace"].as_str() {
+                Some(namespace) => format!("{kind} {namespace}/{name}"),
+                None => format!("{kind} {name}"),
+            }
+        })
+    }
+}
+
 /// The first document of a file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

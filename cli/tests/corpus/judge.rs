@@ -72,11 +72,19 @@ fn refused(stage: &Stage, case: &Case) -> Vec<String> {
     wrong
 }
 
-/// Envoy refused nothing of it.
+/// The node runs all of it, and Envoy refused nothing.
 fn programmed(stage: &Stage, case: &Case) -> Vec<String> {
     let is_own = |name: &str| name.trim_start_matches('/').starts_with(&format!("{}/", case.namespace));
     let rejections = stage.status().rejections;
-    rejections.iter().filter(|(name, _)| is_own(name)).map(|(name, why)| format!("{name} is refused: {why}")).collect()
+    let refused = rejections.iter().filter(|(name, _)| is_own(name));
+    let mut wrong: Vec<_> = refused.map(|(name, why)| format!("{name} is refused: {why}")).collect();
+    for config in case.configs() {
+        let runs = format!("runs     {config}");
+        if wait_until("words", SOON, || Ok(stage.log().lines().any(|line| line == runs))).is_err() {
+            wrong.push(format!("axonctl up did not say that it {runs}"));
+        }
+    }
+    wrong
 }
 
 /// Makes every ask, from the client's pod.
