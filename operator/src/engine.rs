@@ -199,6 +199,9 @@ impl Engine {
             self.pending.forget_object(&key);
             affected.extend(self.index.delete(&key));
         }
+        if kind == Kind::Secret {
+            affected.extend(self.index.secrets_listed());
+        }
         let could_write = self.can_write();
         self.listed.insert(kind);
         if !could_write && self.can_write() {

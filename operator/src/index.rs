@@ -45,6 +45,8 @@ pub struct Index {
     services: BTreeMap<Name, Service>,
     slices: BTreeMap<Name, EndpointSlice>,
     secrets: BTreeMap<Name, Held>,
+    /// Secrets that somebody names and that were looked for in vain. Others are merely not known yet.
+    absent: BTreeSet<Name>,
     nodes: BTreeMap<Name, Node>,
     references: References,
 }
@@ -104,7 +106,9 @@ impl Index {
                 }
             }
             Kind::Secret => {
-                if self.secrets.remove(name).is_some() {
+                let was_there = self.secrets.remove(name).is_some();
+                let is_news = self.references.of_secret(name).next().is_some() && self.absent.insert(name.clone());
+                if was_there || is_news {
                     affected.owners.extend(self.references.of_secret(name).cloned());
                 }
             }
@@ -203,6 +207,7 @@ impl Index {
 
     fn put_secret(&mut self, secret: Secret, affected: &mut Affected) {
         let name = secret.meta.name.clone();
+        self.absent.remove(&name);
         if secrets::put(&mut self.secrets, secret) {
             affected.owners.extend(self.references.of_secret(&name).cloned());
         }
@@ -211,7 +216,24 @@ impl Index {
     /// Notes which Secrets an object names, so that it is affected when one of them changes. Gives the Secrets that nobody
     /// named before (true), or that nobody names any more (false).
     pub fn note_secrets(&mut self, owner: &ObjectKey, secrets: BTreeSet<Name>) -> BTreeMap<Name, bool> {
-        self.references.note_secrets(owner, secrets)
+        let changed = self.references.note_secrets(owner, secrets);
+        for (name, _) in changed.iter().filter(|(_, is_named)| !**is_named) {
+            self.absent.remove(name);
+        }
+        changed
+    }
+
+    /// All Secrets were listed: those that are named and not held are not there.
+    pub fn secrets_listed(&mut self) -> Affected {
+        let missing: Vec<_> =
+            self.references.secrets().filter(|name| !self.secrets.contains_key(*name)).cloned().collect();
+        let mut affected = Affected::default();
+        for name in missing {
+            if self.absent.insert(name.clone()) {
+                affected.owners.extend(self.references.of_secret(&name).cloned());
+            }
+        }
+        affected
     }
 
     fn put_slice(&mut self, slice: EndpointSlice, affected: &mut Affected) {
@@ -273,6 +295,12 @@ impl Index {
     #[must_use]
     pub fn secret(&self, name: &Name) -> Option<&Held> {
         self.secrets.get(name)
+    }
+
+    /// Whether a Secret was looked for and is not there. One that nobody looked for yet is neither there nor absent.
+    #[must_use]
+    pub fn is_absent(&self, secret: &Name) -> bool {
+        self.absent.contains(secret)
     }
 
     /// One EndpointSlice.

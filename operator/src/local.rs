@@ -41,6 +41,12 @@ impl Local {
     /// A pool that is exhausted leaves a Service without an address and is told in the log.
     pub fn drive(&mut self, engine: &mut Engine, event: SourceEvent) -> Changes {
         let mut all = engine.apply(self.complete(event));
+        // Who names a Secret is told that there is none, as the API server would.
+        let wanted = all.secrets.iter().filter(|(name, wanted)| **wanted && engine.index().secret(name).is_none());
+        let absent: Vec<_> = wanted.map(|(name, _)| ObjectKey { kind: Kind::Secret, name: name.clone() }).collect();
+        for secret in absent {
+            all.merge(engine.apply(SourceEvent::Delete(secret)));
+        }
         let mut writes = std::mem::take(&mut all.writes);
         while let Some(write) = writes.pop() {
             if let Some(event) = self.write(&write) {

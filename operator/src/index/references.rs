@@ -106,6 +106,11 @@ impl References {
         self.secrets.get(secret).into_iter().flatten()
     }
 
+    /// Every Secret that somebody names.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &Name> {
+        self.secrets.keys()
+    }
+
     pub(super) fn slices_of(&self, service: &Name) -> impl Iterator<Item = &Name> {
         self.slices.get(service).into_iter().flatten()
     }

@@ -87,8 +87,11 @@ impl Certificates {
         let field = format!("{field}.secretName");
         let waits = "its hosts are not served with TLS until it is";
         let Some(held) = index.secret(name) else {
-            let why = format!("Secret {name} is not there; {waits}");
-            self.problems.push(Problem::error(Reason::ResourceNotFound, field, why));
+            // Its watch begins when it is named, and tells in a moment.
+            if index.is_absent(name) {
+                let why = format!("Secret {name} is not there; {waits}");
+                self.problems.push(Problem::error(Reason::ResourceNotFound, field, why));
+            }
             return false;
         };
         // A Secret in force that has a certificate has its key too: `Credential` saw to that.

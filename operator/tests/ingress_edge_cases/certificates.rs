@@ -136,3 +136,35 @@ fn edge_18_hosts_that_no_rule_names_are_sent_too_and_others_are_not() {
     let redirects = |host: &str| world.routes("listener-insecure", host).iter().any(|it| !it["redirect"].is_null());
     assert!(redirects("a.example") && redirects("*.b.example") && !redirects("*"));
 }
+
+#[test]
+fn edge_17_a_secret_that_nobody_looked_for_yet_is_not_missing() {
+    use axoneme_operator::{Engine, ObjectKey, SourceEvent};
+
+    // In a cluster a Secret is looked for when it is named.
+    let mut engine = Engine::new();
+    let folder = crate::support::text(&tls("{hosts: [a.example], secretName: one}"));
+    for event in folder.resets() {
+        engine.apply(event);
+    }
+    let class = "{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: cilium}, spec: {controller: \
+                 cilium.io/ingress-controller}}";
+    let told = |engine: &Engine| {
+        let all = engine.problems().values().flatten();
+        all.filter(|problem| problem.field == "spec.tls[0].secretName").count()
+    };
+    for event in crate::support::applies(&crate::support::text(class)) {
+        let changes = engine.apply(event);
+        assert_eq!(changes.secrets, [(Name::new("shop", "one"), true)].into());
+    }
+    assert_eq!(told(&engine), 0);
+    engine.apply(SourceEvent::Delete(ObjectKey::new(Kind::Secret, "shop", "one")));
+    assert_eq!(told(&engine), 1, "looked for in vain");
+    for event in crate::support::applies(&crate::support::text(&secret("shop", "one"))) {
+        engine.apply(event);
+    }
+    assert_eq!(told(&engine), 0);
+    // At the start the list tells.
+    engine.apply(SourceEvent::reset(Kind::Secret, Vec::new()));
+    assert_eq!(told(&engine), 1);
+}
