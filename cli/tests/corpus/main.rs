@@ -14,15 +14,22 @@ mod judge;
 mod stage;
 
 use std::{
-    panic,
+    env, panic,
     sync::{Arc, OnceLock},
 };
 
+use clap::Parser as _;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::{case::Case, stage::Stage};
 
+/// With this as its first argument, this very program is a backend: nothing else must be built for the pods.
+const BACKEND: &str = "backend";
+
 fn main() {
+    if env::args().nth(1).as_deref() == Some(BACKEND) {
+        return axoneme_backend::serve(axoneme_backend::Args::parse_from(env::args().skip(1))).unwrap();
+    }
     let arguments = Arguments::from_args();
     let cases: Arc<Vec<Case>> = Arc::new(case::read_all());
     // Staged once, by the first test that runs, and ended before the process: what is static is never dropped.

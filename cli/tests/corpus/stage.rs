@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    env, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use axoneme_testnet::{
-    Lab, Layout, Namespace, Node, Process, address, built, envoy,
+    Lab, Layout, Namespace, Node, Process, address, envoy,
     mesh::{Mesh, Programs, Status},
     wait_until,
 };
@@ -18,7 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    ask,
+    BACKEND, ask,
     case::Case,
     client::Tls,
     cluster::{self, Added, Authority, Pod},
@@ -148,7 +148,7 @@ fn files(folder: &Path, case: &Case) -> [PathBuf; 2] {
 
 /// Starts the backend in every pod and waits until all listen. Their certificate is for `backend.example`.
 fn serve(node: &mut Node, pods: &mut [Pod], authority: &Authority) -> Vec<(Process, Namespace)> {
-    let program = built("axoneme-backend").unwrap();
+    let program = env::current_exe().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let pair = authority.sign(&["backend.example".to_owned()]);
     let file = |name: &str, text: &str| {
@@ -164,7 +164,8 @@ fn serve(node: &mut Node, pods: &mut [Pod], authority: &Authority) -> Vec<(Proce
     let start = |pod: &mut Pod| {
         let place = node.pod(&pod.name).unwrap();
         pod.address = Some(place.address);
-        let server = place.spawn(&program, [format!("--name={}", pod.name)].iter().chain(&certificate)).unwrap();
+        let name = [BACKEND.to_owned(), format!("--name={}", pod.name)];
+        let server = place.spawn(&program, name.iter().chain(&certificate)).unwrap();
         (server, place)
     };
     let servers: Vec<_> = pods.iter_mut().map(start).collect();
