@@ -124,11 +124,9 @@ fn explain(world: &World, target: &Target, request: Option<&Request>) -> Story {
         let Some(reach) = destination.reaches(&resource.name, &redirect, index) else { continue };
         let answer = trace::answer(&view, &redirect.listener, request);
         // A name decides between objects that could all be reached by it.
-        if let (Reach::ByName, Some(why)) = (reach, &answer.problem) {
-            if answer.routes.is_empty() {
-                others.push(Passed::new(owner.to_string(), why.clone()));
-                continue;
-            }
+        if let (Reach::ByName, Some(why), []) = (reach, &answer.problem, &answer.routes[..]) {
+            others.push(Passed::new(owner.to_string(), why.clone()));
+            continue;
         }
         ways.push(Way {
             redirect: resource.name.to_string(),

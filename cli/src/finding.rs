@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use axoneme_operator::{Reason, Severity, file_source::FileProblem, standalone::Located, yaml::Position};
-use miette::{GraphicalReportHandler, LabeledSpan, MietteDiagnostic, NamedSource, SourceSpan};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, SourceSpan};
 use serde_json::{Value, json};
 
 /// One thing that is wrong, with its place.
@@ -82,8 +82,12 @@ impl Finding {
         }
         let report = miette::Report::new(diagnostic).with_source_code(NamedSource::new(&self.file, text.to_owned()));
         let mut shown = String::new();
+        // The words that compilers use, in place of signs.
+        let mut theme = GraphicalTheme::default();
+        (theme.characters.error, theme.characters.warning) = ("error:".to_owned(), "warning:".to_owned());
         // A String takes everything.
-        let _ = GraphicalReportHandler::new().with_context_lines(1).render_report(&mut shown, report.as_ref());
+        let _ =
+            GraphicalReportHandler::new_themed(theme).with_context_lines(1).render_report(&mut shown, report.as_ref());
         shown
     }
 }

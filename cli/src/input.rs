@@ -34,16 +34,8 @@ impl Input {
     /// Reads files, folders with their subfolders, and `-` for standard input. Addresses come from the pools of `up`.
     pub(crate) fn read(paths: &[PathBuf], policy: Policy) -> Result<Self> {
         let network = |text: &str| text.split(',').filter_map(|it| it.parse::<Network>().ok()).collect();
-        let node_ports = 30_000..=32_767;
-        Self::with_pools(
-            paths,
-            policy,
-            Pools { cluster: network(SERVICE_POOL), load_balancer: network(LB_POOL), node_ports },
-        )
-    }
-
-    /// The same, with addresses from these pools.
-    pub(crate) fn with_pools(paths: &[PathBuf], policy: Policy, pools: Pools) -> Result<Self> {
+        let (cluster, load_balancer) = (network(SERVICE_POOL), network(LB_POOL));
+        let pools = Pools { cluster, load_balancer, node_ports: 30_000..=32_767 };
         let (mut folder, mut texts) = (Folder::default(), BTreeMap::new());
         for path in paths {
             for file in files(path)? {

@@ -25,7 +25,7 @@ struct Cli {
 enum Command {
     Validate(validate::Validate),
     Render(render::Render),
-    Explain(explain::Explain),
+    Explain(Box<explain::Explain>),
     Up(Box<up::Up>),
     Status(status::Status),
 }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use axoneme_envoy::Capability;
-use axoneme_operator::{Severity, file_source::Folder, local::Pools, standalone};
+use axoneme_operator::{Severity, file_source::Folder, standalone};
 
 use crate::{
     finding::{self, Finding},
@@ -46,9 +46,8 @@ enum Output {
 
 impl Validate {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let pools = Pools { cluster: Vec::new(), load_balancer: Vec::new(), node_ports: 30_000..=32_767 };
         let Input { engine, folder, texts } =
-            Input::with_pools(&self.files, self.allow_extensions.iter().copied().collect(), pools)?;
+            Input::read(&self.files, self.allow_extensions.iter().copied().collect())?;
         let mut problems = standalone::locate(&engine, &folder);
         if let Some(program) = &self.envoy {
             problems.extend(envoy_check::refusals(&engine, &folder, program)?);

@@ -46,7 +46,8 @@ fn of_config(world: &World, destination: &Destination, owner: &ObjectKey, config
         let by_operator =
             config.conditions.iter().find(|it| it.type_ == "Programmed" && it.reason == "LastGoodVersion");
         let stays = by_operator.map(|_| "the operator keeps its last good version in force, which cannot be seen here");
-        return refusals.into_iter().chain(stays.map(str::to_owned)).collect();
+        let refusals = refusals.into_iter().map(|why| format!("it is refused: {why}"));
+        return refusals.chain(stays.map(str::to_owned)).collect();
     }
     if let Some(port) = port.filter(|port| !lists_all && !ports.contains(&port)) {
         let listed = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

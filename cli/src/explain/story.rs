@@ -88,6 +88,16 @@ pub(super) struct RouteStep {
     pub(super) mirrors: Vec<String>,
 }
 
+impl RouteStep {
+    /// A step that no route is for: Envoy takes everything and answers by itself. `place` is table and host.
+    pub(super) fn by_envoy(place: [&str; 2], route: &str, matches: &str, answers: String) -> Self {
+        let [table, host] = place.map(str::to_owned);
+        let (route, matches) = (route.to_owned(), matches.to_owned());
+        let (only_if, mirrors) = (Vec::new(), Vec::new());
+        Self { table, host, route, matches, percent: 100.0, only_if, answers: Some(answers), mirrors }
+    }
+}
+
 /// A cluster that gets requests.
 #[derive(Debug, Serialize)]
 pub(super) struct ClusterStep {

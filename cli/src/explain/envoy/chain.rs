@@ -105,3 +105,55 @@ fn name_rank(pattern: &str, name: &str) -> Option<usize> {
 pub(in super::super) fn is_tls(chain: &Value) -> bool {
     type_of(&chain["transport_socket"]["typed_config"]) == "DownstreamTlsContext"
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn chosen(chains: &Value, url: &str) -> String {
+        let request = Request::new(&url.parse().unwrap(), "GET", &[]);
+        choose(&json!({ "filter_chains": chains }), &request).map_or_else(|why| why, |it| it.name)
+    }
+
+    #[test]
+    fn the_most_specific_name_wins_and_nothing_goes_back() {
+        let chain = |name: &str, matches: Value| json!({ "name": name, "filter_chain_match": matches });
+        let chains = json!([
+            chain("any", json!({ "transport_protocol": "tls" })),
+            chain("wide", json!({ "transport_protocol": "tls", "server_names": ["*.example"] })),
+            chain("narrow", json!({ "transport_protocol": "tls", "server_names": ["*.a.example"] })),
+            chain("exact", json!({ "transport_protocol": "tls", "server_names": ["b.a.example"] })),
+            chain("plain", json!({ "transport_protocol": "raw_buffer" })),
+            chain("spdy", json!({ "server_names": ["c.other"], "application_protocols": ["spdy"] })),
+        ]);
+        for (url, name) in [
+            ("https://b.a.example/", "exact"),
+            ("https://C.a.example/", "narrow"),
+            ("https://c.example/", "wide"),
+            ("https://example/", "any"),
+            ("https://10.0.0.1/", "any"),
+            ("http://b.a.example/", "plain"),
+        ] {
+            assert_eq!(chosen(&chains, url), name, "{url}");
+        }
+        // The name decides first; that its chain wants another protocol opens no other one.
+        assert!(chosen(&chains, "https://c.other/").contains("no filter chain takes TLS for c.other"));
+    }
+
+    #[test]
+    fn ports_and_addresses_count() {
+        let chains = json!([
+            { "filter_chain_match": { "destination_port": 8443 } },
+            { "filter_chain_match": { "source_type": "EXTERNAL" } },
+            {},
+        ]);
+        assert_eq!(chosen(&chains, "https://a:8443/"), "filter_chains[0]");
+        assert_eq!(chosen(&chains, "https://a/"), "filter_chains[2]");
+        let only =
+            choose(&json!({ "filter_chains": [chains[1]] }), &Request::new(&"http://a/".parse().unwrap(), "GET", &[]))
+                .map(|it| it.only_if);
+        assert_eq!(only, Ok(vec!["source_type is \"EXTERNAL\"".to_owned()]));
+    }
+}
