@@ -89,6 +89,18 @@ impl EnvoyResource {
         }
     }
 
+    /// Whether it is a listener that takes no connections of the network, only of clusters.
+    #[must_use]
+    pub fn is_internal_listener(&self) -> bool {
+        self.kind == ResourceKind::Listener && self.message.has_field_by_name("internal_listener")
+    }
+
+    /// Whether it is a listener that says where it is to be bound.
+    #[must_use]
+    pub fn has_address(&self) -> bool {
+        self.kind == ResourceKind::Listener && self.message.has_field_by_name("address")
+    }
+
     /// Where it stands in its object: `spec.resources[1]`.
     #[must_use]
     pub fn path(&self) -> &str {

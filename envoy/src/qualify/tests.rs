@@ -202,3 +202,31 @@ fn every_string_field_with_cluster_in_its_name_is_decided_on() {
     }
     assert_eq!(open, Vec::<String>::new(), "decide in table.rs whether these name a cluster");
 }
+
+/// The same for names of the other kinds of resource.
+#[test]
+fn every_string_field_that_looks_like_another_name_is_decided_on() {
+    const LOOKS: [&str; 3] = ["secret", "route_config", "listener_name"];
+    // Keys, names inside of a module, and routes that are not served, see `check::sources`.
+    const NO_NAMES: [(&str, &str); 7] = [
+        ("envoy.config.route.v3.ScopedRouteConfiguration", "route_configuration_name"),
+        ("envoy.extensions.common.aws.v3.InlineCredentialProvider", "secret_access_key"),
+        ("envoy.extensions.filters.http.aws_lambda.v3.Credentials", "secret_access_key"),
+        ("envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute", "per_route_config_name"),
+        ("envoy.extensions.filters.network.dubbo_proxy.v3.Drds", "route_config_name"),
+        ("envoy.extensions.filters.network.generic_proxy.v3.GenericRds", "route_config_name"),
+        ("envoy.extensions.filters.network.thrift_proxy.v3.Trds", "route_config_name"),
+    ];
+    let known = table::FORCED.iter().chain(&table::DEFAULT).chain(&table::SECRETS).chain(&NO_NAMES);
+    let decided = known.copied().collect::<BTreeSet<_>>();
+    let mut open = Vec::new();
+    for message in pool::pool().all_messages().filter(|message| !message.is_map_entry()) {
+        for field in message.fields().filter(|field| field.kind() == Kind::String) {
+            let looks = LOOKS.iter().any(|part| field.name().contains(part));
+            if looks && !decided.contains(&(message.full_name(), field.name())) {
+                open.push(format!("{} {}", message.full_name(), field.name()));
+            }
+        }
+    }
+    assert_eq!(open, Vec::<String>::new(), "decide in table.rs whether these name a resource");
+}

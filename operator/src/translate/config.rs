@@ -48,8 +48,8 @@ pub fn parse(config: &EnvoyConfig, policy: &Policy) -> Result<Parsed, Vec<Proble
         });
         match decoded {
             Ok(resource) => {
-                if resource.kind() == ResourceKind::Listener && json.get("internal_listener").is_none() {
-                    listeners.push((resource.name().to_owned(), json.get("address").is_some()));
+                if resource.kind() == ResourceKind::Listener && !resource.is_internal_listener() {
+                    listeners.push((resource.name().to_owned(), resource.has_address()));
                 }
                 problems.extend(resource.warnings().iter().map(problem));
                 resources.push(resource);
@@ -111,6 +111,7 @@ fn encode(config: &EnvoyConfig, resources: &[EnvoyResource], refs: &[Refs]) -> O
     };
     let (routes, assignments) = (names(ResourceKind::Route), names(ResourceKind::Endpoints));
     let (secrets, clusters) = (names(ResourceKind::Secret), names(ResourceKind::Cluster));
+    let internal = resources.iter().filter(|resource| resource.is_internal_listener()).map(EnvoyResource::name).collect();
     // Envoy asks for a route configuration only if a listener wants it, so only then can a node say that it runs.
     let used: BTreeSet<&str> = refs.iter().flat_map(|refs| refs.routes.keys()).map(String::as_str).collect();
 
@@ -128,6 +129,7 @@ fn encode(config: &EnvoyConfig, resources: &[EnvoyResource], refs: &[Refs]) -> O
             ("RouteConfiguration", "what needs it waits for it", &refs.routes, &routes),
             ("Secret", "what needs it waits for it", &refs.secrets, &secrets),
             ("Cluster", "requests for it are answered with 503", &refs.clusters, &clusters),
+            ("internal Listener", "connections to it fail", &refs.listeners, &internal),
         ];
         for (kind, so, refs, there) in missing {
             for (name, field) in dangling(config, refs, there) {

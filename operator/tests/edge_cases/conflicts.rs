@@ -19,10 +19,10 @@ fn echo() -> String {
 /// Two objects that claim `ns/echo`, the older one first.
 fn rivals() -> World {
     let claim = |name: &str, day| proxy("ns", name, &born(day), "[{name: echo}]", "c");
-    World::new(&(echo() + &claim("young", 2) + &claim("old", 1)))
+    World::new(&(echo() + &claim("late", 2) + &claim("old", 1)))
 }
 
-const LOST: &str = "CiliumEnvoyConfig ns/young: spec.services: CiliumEnvoyConfig ns/old is older and takes the traffic of \
+const LOST: &str = "CiliumEnvoyConfig ns/late: spec.services: CiliumEnvoyConfig ns/old is older and takes the traffic of \
                     Service port ns/echo:80 already";
 
 #[test]
@@ -31,20 +31,20 @@ fn edge_10_the_oldest_has_a_service_port_and_the_next_one_takes_over_without_a_g
     assert_told(&world.told(), &[LOST]);
     assert_eq!(world.listener_of("ns/echo:80").unwrap(), "ns/old/l");
     // The loser's own resources are there all the time, so taking over is one change of the redirect.
-    assert!(world.sent("node").contains("Listener ns/young/l"));
+    assert!(world.sent("node").contains("Listener ns/late/l"));
 
     let changes = world.delete(Kind::CiliumEnvoyConfig, "ns", "old");
     let expected = ["Cluster ns/old/c", "Listener ns/old/l", "Redirect ns/echo:80"].map(str::to_owned);
     assert_eq!(changed(&changes), expected.into());
-    assert_eq!(world.listener_of("ns/echo:80").unwrap(), "ns/young/l");
+    assert_eq!(world.listener_of("ns/echo:80").unwrap(), "ns/late/l");
     assert_told(&world.told(), &[]);
 }
 
 #[test]
 fn edge_10_a_loser_that_goes_disturbs_nobody() {
     let mut world = rivals();
-    let changes = world.delete(Kind::CiliumEnvoyConfig, "ns", "young");
-    let expected = ["Cluster ns/young/c", "Listener ns/young/l"].map(str::to_owned);
+    let changes = world.delete(Kind::CiliumEnvoyConfig, "ns", "late");
+    let expected = ["Cluster ns/late/c", "Listener ns/late/l"].map(str::to_owned);
     let changed: BTreeSet<_> = changed(&changes).into_iter().filter(|it| !it.starts_with("Redirect")).collect();
     assert_eq!(changed, expected.into());
     assert_eq!(world.listener_of("ns/echo:80").unwrap(), "ns/old/l");
@@ -56,7 +56,7 @@ fn edge_10_a_winner_that_claims_less_leaves_the_rest() {
     let mut world = rivals();
     let less = proxy("ns", "old", &born(1), "[]", "c");
     assert_eq!(changed(&world.apply(&less)), ["Redirect ns/echo:80".to_owned()].into());
-    assert_eq!(world.listener_of("ns/echo:80").unwrap(), "ns/young/l");
+    assert_eq!(world.listener_of("ns/echo:80").unwrap(), "ns/late/l");
     assert_told(&world.told(), &[]);
     // An invalid version takes nothing: the last good one of the winner stands.
     world.apply(&proxy("ns", "old", &born(1), "[{name: echo}]", "c"));
@@ -88,10 +88,10 @@ fn edge_10_listeners_and_clusters_of_one_name_are_decided_alike() {
         let resources = [listener_of("ns/shared", &tcp("ns/shared"), ""), cluster("ns/shared")];
         config_with("ns", name, &born(day), &resources)
     };
-    let mut world = World::new(&(object("young", 2) + &object("old", 1)));
+    let mut world = World::new(&(object("late", 2) + &object("old", 1)));
     let lost = |kind: &str| {
         format!(
-            "CiliumEnvoyConfig ns/young: spec.resources: {kind} ns/shared is defined by CiliumEnvoyConfig ns/old already"
+            "CiliumEnvoyConfig ns/late: spec.resources: {kind} ns/shared is defined by CiliumEnvoyConfig ns/old already"
         )
     };
     assert_told(&world.told(), &[&lost("Cluster"), &lost("Listener")]);

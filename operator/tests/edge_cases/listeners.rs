@@ -41,9 +41,11 @@ fn edge_05_a_service_goes_to_the_listener_that_can_take_it() {
     assert_told(&told, &["CiliumEnvoyConfig ns/x: spec.services[0]: listener ns/x/one has an address of its own"]);
     assert_eq!(redirects, Vec::<String>::new());
 
-    let internal = listener_of("one", &router, "internal_listener: {}");
-    let (redirects, _) = redirected("[{name: echo}]", &[internal, listener("two", "r")]);
-    assert_eq!(redirects, ["ns/echo:80 ns/x/two", "ns/echo:81 ns/x/two"]);
+    for field in ["internal_listener", "internalListener"] {
+        let internal = listener_of("one", &router, &format!("{field}: {{}}"));
+        let (redirects, _) = redirected("[{name: echo}]", &[internal, listener("two", "r")]);
+        assert_eq!(redirects, ["ns/echo:80 ns/x/two", "ns/echo:81 ns/x/two"], "{field}");
+    }
 }
 
 #[test]

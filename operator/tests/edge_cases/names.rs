@@ -99,3 +99,31 @@ fn edge_04_references_are_followed_wherever_they_stand() {
     let field = "filter_chains[0].filters[0].typed_config.weighted_clusters.clusters[0].name";
     assert_told(&told, &[&format!("{at}.{field}: no Cluster ns/x/gone")]);
 }
+
+#[test]
+fn edge_04_secrets_and_internal_listeners_are_references_too() {
+    let at = "CiliumEnvoyConfig ns/x: spec.resources[0]";
+    let tls = "transport_socket: {name: tls, typed_config: {'@type': \
+               type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, common_tls_context: \
+               {tls_certificate_sds_secret_configs: [{name: gone}]}}}";
+    let (_, told) = run(&config("ns", "x", &[format!("{}\n{tls}", cluster("c"))]));
+    let field = "transport_socket.typed_config.common_tls_context.tls_certificate_sds_secret_configs[0].name";
+    assert_told(&told, &[&format!("{at}.{field}: no Secret ns/x/gone is in this object")]);
+
+    let inward = "\"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster\nname: c\ntype: STATIC\nload_assignment: \
+                  {cluster_name: c, endpoints: [{lb_endpoints: [{endpoint: {address: {envoy_internal_address: \
+                  {server_listener_name: inner}}}}]}]}";
+    let router = hcm("route_config: {name: r}");
+    let field = "load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.envoy_internal_address.server_listener_name";
+    let missing = format!("{at}.{field}: no internal Listener ns/x/inner is in this object");
+    let (_, told) = run(&config("ns", "x", &[inward.to_owned()]));
+    assert_told(&told, &[&missing]);
+    // One that is bound to the network is not what is meant.
+    let (_, told) = run(&config("ns", "x", &[inward.to_owned(), listener_of("inner", &router, "")]));
+    assert_told(&told, &[&missing]);
+    for field in ["internal_listener", "internalListener"] {
+        let inner = listener_of("inner", &router, &format!("{field}: {{}}"));
+        let (_, told) = run(&config("ns", "x", &[inward.to_owned(), inner]));
+        assert_told(&told, &[]);
+    }
+}
