@@ -29,7 +29,7 @@ pub(crate) struct Scene {
     pub(crate) outside: Namespace,
     folder: Folder,
     _run_dir: TempDir,
-    _node: Node,
+    node: Node,
     _lab: Lab,
 }
 
@@ -56,8 +56,7 @@ impl Scene {
         let programs = Programs { axonctl: env!("CARGO_BIN_EXE_axonctl").into(), envoy: envoy().unwrap() };
         let run_dir = tempfile::tempdir().unwrap();
         let mesh = Mesh::up(&node, &programs, folder.path(), run_dir.path()).unwrap();
-        let mut scene =
-            Self { mesh, _servers: servers, pods, outside, folder, _run_dir: run_dir, _node: node, _lab: lab };
+        let mut scene = Self { mesh, _servers: servers, pods, outside, folder, _run_dir: run_dir, node, _lab: lab };
         let names: Vec<_> = ingresses.iter().map(|ingress| format!("shop/cilium-ingress-{ingress}:80")).collect();
         let all = |status: &axoneme_testnet::mesh::Status| names.iter().all(|name| status.port(name).is_some());
         scene.mesh.wait_for(&format!("{names:?} to be served"), START, all).unwrap();
@@ -113,6 +112,15 @@ impl Scene {
         let said = |line: &str| words.iter().all(|word| line.contains(word));
         let waited = wait_until("words", SOON, || Ok(self.log().lines().any(said)));
         assert!(waited.is_ok(), "no line with {words:?} in\n{}", self.log());
+    }
+
+    /// How many listeners Envoy drains, with all of their connections. It takes half a minute over each.
+    pub(crate) fn draining_listeners(&self) -> u64 {
+        let socket = self.mesh.run_dir().join("admin.sock");
+        let url = "http://envoy/stats?filter=total_listeners_draining";
+        let told = self.node.run("curl", ["--silent", "--unix-socket", socket.to_str().unwrap(), url]).unwrap();
+        let count = told.trim().rsplit(' ').next().and_then(|count| count.parse().ok());
+        count.unwrap_or_else(|| panic!("Envoy says {told:?}"))
     }
 
     pub(crate) fn log(&self) -> String {
