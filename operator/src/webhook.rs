@@ -55,14 +55,23 @@ pub async fn serve(
     hub: Hub<Engine>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let linger = {
+    serve_lingering(listener, leaf, hub, shutdown, LINGER).await
+}
+
+async fn serve_lingering(
+    listener: TcpListener,
+    leaf: Arc<Leaf>,
+    hub: Hub<Engine>,
+    shutdown: CancellationToken,
+    linger: Duration,
+) -> Result<(), ServeError> {
+    let mut over = pin!({
         let shutdown = shutdown.clone();
         async move {
             shutdown.cancelled().await;
-            sleep(LINGER).await;
+            sleep(linger).await;
         }
-    };
-    let mut linger = pin!(linger);
+    });
     let closing = CancellationToken::new();
     let mut incoming = pin!(tls::accept(listener, leaf, b"http/1.1")?);
     let policy = hub.read(|engine| engine.policy().clone());
@@ -71,7 +80,7 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            () = &mut linger => break,
+            () = &mut over => break,
             Some(_ended) = connections.join_next() => {}
             Some(Ok(stream)) = incoming.next() => {
                 let (door, closing) = (Arc::clone(&door), closing.clone());

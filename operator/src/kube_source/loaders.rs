@@ -20,7 +20,7 @@ use kube::{
 };
 use tokio::sync::watch;
 
-use super::{WATCH_SECONDS, WatchEnded};
+use super::{WATCH_SECONDS, WatchEnded, relay::is_expired};
 use crate::metrics;
 
 /// Names of nodes; none before the first list.
@@ -39,6 +39,7 @@ pub(super) async fn run(client: Client, namespace: &str, expected: watch::Sender
                     expected.send_replace(Some(loaders.nodes()));
                 }
             }
+            Err(error) if is_expired(&error) => {}
             Err(error) => {
                 ::metrics::counter!(metrics::WATCH_FAILURES, "kind" => "Pod").increment(1);
                 tracing::warn!(kind = "Pod", %error, "watch of the node-loader's pods failed; what is known stays in force");

@@ -122,7 +122,7 @@ fn is_absent(error: &watcher::Error) -> bool {
 }
 
 /// Happens in every cluster: history is kept for some minutes only.
-fn is_expired(error: &watcher::Error) -> bool {
+pub(super) fn is_expired(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchError(status) if status.code == 410)
 }
 

@@ -16,18 +16,21 @@ use super::*;
 use crate::ca::Authority;
 
 async fn server() -> (SocketAddr, TlsConnector) {
-    let (address, connector, _) = server_until(CancellationToken::new()).await;
+    let (address, connector, _) = server_until(CancellationToken::new(), LINGER).await;
     (address, connector)
 }
 
-async fn server_until(shutdown: CancellationToken) -> (SocketAddr, TlsConnector, JoinHandle<Result<(), ServeError>>) {
+async fn server_until(
+    shutdown: CancellationToken,
+    linger: Duration,
+) -> (SocketAddr, TlsConnector, JoinHandle<Result<(), ServeError>>) {
     let authority = Authority::generate().unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap()).unwrap();
     let leaf = Arc::new(Leaf::new(authority, Leaf::service_names("axoneme-operator", "mesh")).unwrap());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(serve(listener, leaf, Hub::new(Engine::new()), shutdown));
+    let server = tokio::spawn(serve_lingering(listener, leaf, Hub::new(Engine::new()), shutdown, linger));
     let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -102,7 +105,7 @@ async fn what_is_no_review_is_told_so() {
 #[tokio::test]
 async fn a_replica_that_ends_still_answers_and_sends_the_next_review_elsewhere() {
     let shutdown = CancellationToken::new();
-    let (address, connector, ended) = server_until(shutdown.clone()).await;
+    let (address, connector, _) = server_until(shutdown.clone(), Duration::from_secs(3600)).await;
     let server = (address, connector);
     let mut kept = open(&server).await;
     shutdown.cancel();
@@ -111,5 +114,13 @@ async fn a_replica_that_ends_still_answers_and_sends_the_next_review_elsewhere()
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()["connection"], "close");
     assert_eq!(post(&server, "/validate", review("connect_timeout")).await.0, StatusCode::OK, "a new connection");
-    timeout(LINGER + READ * 2, ended).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn at_last_it_ends_though_connections_are_kept_open() {
+    let shutdown = CancellationToken::new();
+    let (address, connector, ended) = server_until(shutdown.clone(), Duration::ZERO).await;
+    let _kept = open(&(address, connector)).await;
+    shutdown.cancel();
+    timeout(Duration::from_secs(30), ended).await.unwrap().unwrap().unwrap();
 }
