@@ -38,7 +38,7 @@ pub use error::Error;
 pub use folder::Folder;
 pub use lab::{Lab, sweep};
 pub use namespace::Namespace;
-pub use node::{Layout, Node};
+pub use node::{Layout, Node, difference};
 pub use process::{Process, wait_until};
 pub use program::{built, envoy};
 pub use service::Service;

@@ -1,6 +1,6 @@
 //! A node and its pods.
 
-use std::ops::Deref;
+use std::{collections::BTreeSet, ops::Deref};
 
 use crate::{Error, Namespace, Result, address, namespace::Kind};
 
@@ -8,7 +8,8 @@ use crate::{Error, Namespace, Result, address, namespace::Kind};
 const FOOTPRINT: &str = "
     for family in -4 -6; do
         echo \"rules $family\"; ip $family rule
-        echo \"routes $family\"; ip $family route show table all
+        # The kernel adds a device's own ones when it comes to it.
+        echo \"routes $family\"; ip $family route show table all | grep -v -e fe80:: -e ff00::/8
     done
     echo nftables; nft list ruleset
     echo pins; find /sys/fs/bpf -mindepth 1
@@ -17,6 +18,17 @@ const FOOTPRINT: &str = "
     for pid in $(cat /sys/fs/cgroup/cgroup.procs); do
         [ $pid = $$ ] || [ ! -r /proc/$pid/comm ] || echo \"$pid $(cat /proc/$pid/comm)\"
     done";
+
+/// The lines that only one of two texts has, `- ` for the first and `+ ` for the second one.
+#[must_use]
+pub fn difference(before: &str, after: &str) -> String {
+    let only = |sign: char, these: &str, those: &str| {
+        let others = those.lines().collect::<BTreeSet<_>>();
+        let lines = these.lines().filter(|line| !others.contains(line));
+        lines.map(|line| format!("{sign} {line}\n")).collect::<String>()
+    };
+    only('-', before, after) + &only('+', after, before)
+}
 
 /// How the pods of a node are wired; real network plugins do it in one of these ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +82,8 @@ impl Node {
         address::pod_ranges(self.number)
     }
 
-    /// What of this node a mesh could leave changed: rules, routes, nftables, pins, processes. Equal before and after means
-    /// that nothing was left.
+    /// What of this node a mesh could leave changed: rules, routes, nftables, pins, processes. No [`difference`] between
+    /// before and after means that nothing was left.
     ///
     /// # Errors
     /// If one of the tools fails.

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use axoneme_testnet::{
     Layout,
     article::Article,
+    difference,
     mesh::{Mesh, Programs},
 };
 use clap::Args;
@@ -71,10 +72,10 @@ impl Demo {
         let (ended, log) = mesh.stop(Duration::from_secs(10)).context("Ctrl-C did not end axonctl up")?;
         ensure!(ended.success(), "axonctl up ended with {ended}:\n{log}");
         let after = stage.node.footprint()?;
-        ensure!(before == after, "axonctl up left something on its node.\n{}", table::difference(&before, &after));
+        ensure!(before == after, "axonctl up left something on its node.\n{}", difference(&before, &after));
         drop(stage);
         let left = footprint()?;
-        ensure!(machine == left, "the demo left something on the machine.\n{}", table::difference(&machine, &left));
+        ensure!(machine == left, "the demo left something on the machine.\n{}", difference(&machine, &left));
         println!("Ended. No namespace, link, rule, route, nftables table, pin or process is left.");
         if wrong > 0 {
             bail!("{wrong} answers were not as expected. axonctl up said:\n{log}");

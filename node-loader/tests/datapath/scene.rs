@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use axoneme_testnet::{Lab, Layout, Namespace, Node, Service, address, wait_until};
+use axoneme_testnet::{Lab, Layout, Namespace, Node, Service, address, difference, wait_until};
 
 use crate::{
     agent::Agent,
@@ -101,13 +101,9 @@ impl Scene {
         self.agent.tell("cleanup");
         self.agent.kill();
         // Clients may need a moment to end.
-        let same = || Ok(self.node.footprint()? == self.footprint);
+        let same = || Ok(difference(&self.footprint, &self.node.footprint()?).is_empty());
         let _ = wait_until("nothing is left", Duration::from_secs(20), same);
-        let (before, after) = (&self.footprint, self.node.footprint().unwrap());
-        let but = |these: &str, those: &str| -> Vec<String> {
-            these.lines().filter(|line| !those.lines().any(|other| other == *line)).map(str::to_owned).collect()
-        };
-        assert_eq!((but(before, &after), but(&after, before)), (vec![], vec![]), "gone, and left");
+        assert_eq!(difference(&self.footprint, &self.node.footprint().unwrap()), "");
     }
 }
 

@@ -30,12 +30,3 @@ pub(crate) fn show(questions: &[Question<'_>], echo: &Path, interrupt: &AtomicBo
     println!("\n  {} of {} as expected", questions.len() - wrong, questions.len());
     Ok(wrong)
 }
-
-/// The lines that only one of two texts has.
-pub(crate) fn difference(before: &str, after: &str) -> String {
-    let gone =
-        before.lines().filter(|line| !after.lines().any(|other| other == *line)).map(|line| format!("- {line}\n"));
-    let new =
-        after.lines().filter(|line| !before.lines().any(|other| other == *line)).map(|line| format!("+ {line}\n"));
-    gone.chain(new).collect()
-}
