@@ -25,7 +25,7 @@ use tonic::{
 use crate::config::{Endpoint, Operator};
 
 /// What a node asks for, what is referred to before what refers to it.
-const TYPES: [&str; 7] = [SECRET, CLUSTER, ENDPOINTS, ROUTE, SCOPED_ROUTE, LISTENER, REDIRECT];
+const TYPES: [&str; 7] = [SECRET, ENDPOINTS, CLUSTER, ROUTE, SCOPED_ROUTE, LISTENER, REDIRECT];
 
 /// The port of the operator when its address has none.
 const DEFAULT_PORT: u16 = 443;

@@ -35,11 +35,12 @@ impl Policy {
         }
     }
 
-    /// For a node that takes intents: what is referred to goes before what refers to it.
+    /// For a node that takes intents: what is referred to goes before what refers to it. A new cluster whose assignment came
+    /// after it would for a moment have no endpoints at Envoy.
     pub const fn intents() -> Self {
         Self {
             client: "node",
-            order: &[SECRET, CLUSTER, ENDPOINTS, ROUTE, SCOPED_ROUTE, LISTENER],
+            order: &[SECRET, ENDPOINTS, CLUSTER, ROUTE, SCOPED_ROUTE, LISTENER],
             release_first: &[],
             implicit_wildcard: &[],
             hold_when_missing: &[],
