@@ -55,9 +55,18 @@ impl Process {
     /// # Errors
     /// If the log cannot be read.
     pub fn log(&self) -> Result<String> {
+        self.log_from(0)
+    }
+
+    /// The same without the first bytes, for who has seen them.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn log_from(&self, first: u64) -> Result<String> {
         let read = || {
-            let mut bytes = vec![0; usize::try_from(self.log.metadata()?.len()).unwrap_or(usize::MAX)];
-            self.log.read_exact_at(&mut bytes, 0)?; // At an offset: the stream's own position is the writer's.
+            let length = self.log.metadata()?.len().saturating_sub(first);
+            let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+            self.log.read_exact_at(&mut bytes, first)?; // At an offset: the stream's own position is the writer's.
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
         read().map_err(Error::io(format!("read the log of: {}", self.what)))
