@@ -192,12 +192,13 @@ fn kind(json: &Value, path: &str) -> Result<ResourceKind, Problem> {
     match object.get("@type") {
         None => Err(Problem::error(at, format!("is missing; it must be one of {}", accepted()))),
         Some(Value::String(url)) => ResourceKind::of(url).ok_or_else(|| {
-            let problem = if pool::message_of(url).is_some() {
-                format!("{url:?} cannot stand here by itself; it must be one of {}", accepted())
-            } else {
-                format!("type {url:?} is not known to this Envoy; it must be one of {}", accepted())
-            };
-            Problem::error(at, problem)
+            if pool::message_of(url).is_some() {
+                let message = format!("{url:?} cannot stand here by itself; it must be one of {}", accepted());
+                return Problem::error(at, message);
+            }
+            let message = format!("type {url:?} is not known to this Envoy; it must be one of {}", accepted());
+            let candidates = ResourceKind::ALL.map(|kind| kind.type_url().to_owned());
+            Problem::error(at, message).suggest(walker::suggest::nearest(url, candidates))
         }),
         Some(_) => Err(Problem::error(at, "must be a string")),
     }

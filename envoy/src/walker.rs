@@ -6,7 +6,7 @@
 mod any;
 pub(crate) mod cilium;
 mod scalar;
-mod suggest;
+pub(crate) mod suggest;
 mod wkt;
 
 pub(crate) use self::wkt::{TOO_DEEP, is_wrapper};

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long the start of all of it may take on a busy machine.
-const START: Duration = Duration::from_secs(90);
+const START: Duration = Duration::from_secs(180);
 /// How long anything else may take.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 

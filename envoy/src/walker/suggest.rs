@@ -1,7 +1,7 @@
 //! What a user probably meant.
 
 /// The candidate that is equal to `word` but for case and underscores, or nearest to it with an edit distance of at most 2.
-pub(super) fn nearest(word: &str, candidates: impl IntoIterator<Item = String>) -> Option<String> {
+pub(crate) fn nearest(word: &str, candidates: impl IntoIterator<Item = String>) -> Option<String> {
     let plain = |text: &str| text.replace('_', "").to_lowercase();
     let wanted = plain(word);
     let distance = |candidate: &str| {

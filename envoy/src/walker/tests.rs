@@ -180,6 +180,14 @@ fn other_types_of_cilium_are_not_known() {
     assert!(found[0].contains("\"type.googleapis.com/cilium.TlsWrapper\" is not known to this Envoy"), "{found:?}");
 }
 
+#[test]
+fn a_resource_whose_type_is_misspelt_is_told_the_right_one() {
+    let told = |url: &str| crate::decode(&json!({"@type": url}), "r").err().unwrap()[0].to_string();
+    let near = told("type.googleapis.com/envoy.config.cluster.v3.Clutser");
+    assert!(near.ends_with(", did you mean type.googleapis.com/envoy.config.cluster.v3.Cluster?"), "{near}");
+    assert!(!told("type.googleapis.com/envoy.config.cluster.v3.Nonsense").contains("did you mean"));
+}
+
 fn same_after_json(message: &DynamicMessage, descriptor: &MessageDescriptor, proto_names: bool) -> Result<(), String> {
     let options = SerializeOptions::new().use_proto_field_name(proto_names).stringify_64_bit_integers(!proto_names);
     let json = message.serialize_with_options(serde_json::value::Serializer, &options);
