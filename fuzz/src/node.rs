@@ -38,7 +38,7 @@ impl Node {
             open: BTreeSet::new(),
             tickets: 0,
         };
-        let ops = node.core.restore(records);
+        let ops = node.core.restore(records, false);
         node.perform(ops);
         node.feed(Event::EnvoyConnected);
         node
@@ -101,7 +101,7 @@ impl Node {
                 Op::Drain(address) => self.events.push_back(Event::Drained { address }),
                 Op::RemoveFrontend(address) => drop(self.frontends.remove(&address)),
                 Op::Settle(ticket, _) => assert!(self.open.remove(&ticket), "answered twice"),
-                Op::Persist(_) | Op::Forget(_) | Op::Tell(_) => {}
+                Op::TakeBack(..) | Op::Persist(_) | Op::Forget(_) | Op::Tell(_) => {}
             }
         }
     }
