@@ -1,9 +1,9 @@
 //! Backends that fail: what the articles' retries and outlier detection make of them.
 
-use axoneme_testnet::{Layout, Namespace, http::Answer};
+use axoneme_testnet::{Layout, Namespace, http::Answer, mesh::Status};
 use nix::sys::signal::Signal;
 
-use crate::scene::{OTHER, SAME, Scene};
+use crate::scene::{INGRESS, OTHER, SAME, START, Scene};
 
 /// Asks often enough that a backend with a quarter of the traffic is asked more than five times.
 const OFTEN: u32 = 60;
@@ -24,6 +24,9 @@ fn answered_by(answers: &[Answer], text: &str) -> usize {
 fn a_backend_that_answers_503_is_retried_elsewhere_and_ejected() {
     let mut scene = Scene::start("ejects", Layout::Routed);
     let pod = scene.article.client.clone();
+    // Of the hosts of a cluster Envoy ejects a tenth, and of two that is none.
+    let detection = "consecutive_local_origin_failure: 2";
+    scene.article.edit("cec.yaml", detection, &format!("{detection}\n      max_ejection_percent: 50")).unwrap();
     scene.article.start("sick", 8080, "sick", &["--fail-ratio", "1"]).unwrap();
     scene.article.publish("echo-same-node", &["echo-same-node", "sick"]).unwrap();
     scene.wait_for_hosts("echo-same-node", 2);
@@ -51,4 +54,56 @@ fn a_backend_that_is_not_there_costs_no_request() {
     assert_ne!(answered_by(&all_is_well(&scene, &pod), "dead"), 0);
     scene.article.backends["dead"].server.signal(Signal::SIGKILL).unwrap();
     assert_eq!(answered_by(&all_is_well(&scene, &pod), "dead"), 0);
+}
+
+/// Envoy 1.40 dies of the first health check: HTTP/3 on a connection that has none. It has accepted the cluster by then.
+const DEADLY: &str = r#"
+apiVersion: cilium.io/v2
+kind: CiliumEnvoyConfig
+metadata:
+  name: deadly
+  namespace: cilium-test
+spec:
+  backendServices:
+  - name: echo-same-node
+    namespace: cilium-test
+  resources:
+  - "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster
+    name: deadly
+    connect_timeout: 5s
+    type: EDS
+    eds_cluster_config:
+      service_name: cilium-test/echo-same-node
+    health_checks:
+    - timeout: 1s
+      interval: 1s
+      unhealthy_threshold: 1
+      healthy_threshold: 1
+      http_health_check:
+        path: /health
+        codec_client_type: HTTP3
+"#;
+
+#[test]
+fn edge_11_a_config_that_kills_envoy_says_so_and_all_else_is_served() {
+    let mut scene = Scene::start("kills", Layout::Routed);
+    let pod = scene.article.client.clone();
+    let refusal = |status: &Status| status.rejections.get("cilium-test/deadly").cloned();
+    let crashed = |status: &Status| refusal(status).is_some_and(|message| message.starts_with("ProxyCrashed: "));
+
+    scene.article.write("deadly.yaml", DEADLY).unwrap();
+    scene.mesh.wait_for("the cause to be found", START, crashed).unwrap();
+    scene.wait_for(&[INGRESS, SAME, OTHER]);
+    all_is_well(&scene, &pod);
+    scene.says(&["cilium-test/deadly", "ProxyCrashed"]);
+
+    // It stays away, and nothing else does.
+    scene.article.edit("cec.yaml", "num_retries: 3", "num_retries: 4").unwrap();
+    all_is_well(&scene, &pod);
+    assert!(crashed(&scene.mesh.status().unwrap()));
+
+    // A version that does no harm gets its chance.
+    scene.article.edit("deadly.yaml", "HTTP3", "HTTP1").unwrap();
+    scene.mesh.wait_for("the new version", START, |status| refusal(status).is_none()).unwrap();
+    all_is_well(&scene, &pod);
 }
