@@ -1,6 +1,6 @@
 //! Two small HTTP servers: metrics and probes on a port, the status on a Unix socket.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, io, time::Duration};
 
 use http_body_util::Full;
 use hyper::{
@@ -48,17 +48,8 @@ pub(crate) async fn serve_status(
     questions: Questions,
     shutdown: CancellationToken,
 ) -> Result<(), Infallible> {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            Some(_ended) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(connection(stream, questions.clone(), None))),
-                Err(error) => pause("status", &error).await,
-            },
-        }
-    }
+    serve("status", || async { Ok(listener.accept().await?.0) }, questions, None, shutdown).await;
+    Ok(())
 }
 
 /// Serves `/metrics`, `/healthz` and `/readyz` until shutdown.
@@ -71,23 +62,36 @@ pub(crate) async fn serve_metrics(
     metrics: PrometheusHandle,
     shutdown: CancellationToken,
 ) -> Result<(), Infallible> {
+    serve("metrics", || async { Ok(listener.accept().await?.0) }, questions, Some(metrics), shutdown).await;
+    Ok(())
+}
+
+/// Accepts connections until shutdown; those that are open then are cut.
+async fn serve<S, F>(
+    server: &str,
+    accept: impl Fn() -> F,
+    questions: Questions,
+    metrics: Option<PrometheusHandle>,
+    shutdown: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = io::Result<S>>,
+{
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
+            () = shutdown.cancelled() => return,
             Some(_ended) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    drop(connections.spawn(connection(stream, questions.clone(), Some(metrics.clone()))));
-                }
-                Err(error) => pause("metrics", &error).await,
+            accepted = accept() => match accepted {
+                Ok(stream) => drop(connections.spawn(connection(stream, questions.clone(), metrics.clone()))),
+                Err(error) => pause(server, &error).await,
             },
         }
     }
 }
 
 /// Out of file descriptors, most likely: not worth dying for, nor worth a hot loop.
-async fn pause(server: &str, error: &std::io::Error) {
+async fn pause(server: &str, error: &io::Error) {
     tracing::warn!(server, %error, "accepting a connection failed");
     tokio::time::sleep(Duration::from_millis(100)).await;
 }

@@ -20,6 +20,8 @@ pub const ENVOY_EXITS: &str = "axoneme_node_envoy_exits_total";
 pub const ENVOY_RESTARTS: &str = "axoneme_node_envoy_restarts_total";
 /// Versions that are not offered any more, as Envoy died of them. Label `type`.
 pub const QUARANTINED: &str = "axoneme_node_quarantined_total";
+/// Listeners and routes that Envoy did not answer in time.
+pub const UNANSWERED: &str = "axoneme_node_unanswered_total";
 /// Resources that came into force. Label `type`.
 pub const APPLIED: &str = "axoneme_node_resources_applied_total";
 /// Resources that were refused by Envoy or the kernel. Label `type`.
@@ -53,6 +55,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!(ENVOY_EXITS, "Ends of Envoy's process, by cause.");
     describe_counter!(ENVOY_RESTARTS, "Envoys that took the place of another one.");
     describe_counter!(QUARANTINED, "Versions that are not offered any more, as Envoy died of them, by type.");
+    describe_counter!(UNANSWERED, "Listeners and routes that Envoy did not answer in time.");
     describe_counter!(APPLIED, "Resources that came into force, by type.");
     describe_counter!(REJECTED, "Resources that Envoy or the kernel refused, by type.");
     describe_counter!(PORT_CONFLICTS, "Listeners that had to move to another port.");

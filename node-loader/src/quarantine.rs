@@ -8,7 +8,8 @@
 //! others are offered again.
 //!
 //! One culprit among `n` suspects costs at most three deaths and one more for each halving of `n`; usually it costs two, as
-//! the versions that Envoy had accepted before it died are tried first. Pure: time is passed in.
+//! the versions that Envoy had accepted before it died are tried first. Nothing is tried without what it may refer to: of a
+//! cluster and its endpoints the cluster is to blame. Pure: time is passed in.
 
 mod case;
 mod verdict;
@@ -64,6 +65,8 @@ struct Entry {
     standing: Standing,
     /// The operator wants another one, or none.
     unwanted: bool,
+    /// It was in a group that Envoy lived with, although Envoy has not looked at it.
+    cleared: bool,
     offered: Instant,
     accepted: Option<Instant>,
     /// When it will be proven.
@@ -275,6 +278,7 @@ impl Entry {
             served: served.clone(),
             standing: Standing::OnTrial,
             unwanted: false,
+            cleared: false,
             offered: now,
             accepted: None,
             due: None,

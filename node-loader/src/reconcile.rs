@@ -73,6 +73,8 @@ pub struct Reconcile {
     closing: BTreeMap<Arc<str>, Option<Ticket>>,
     /// Listeners and routes that Envoy has not answered.
     unanswered: BTreeSet<Key>,
+    /// Those for whose answer nobody waits any more.
+    overdue: BTreeSet<Key>,
     /// What was handed to Envoy and waits to be asked for.
     unasked: BTreeSet<Key>,
     /// Items whose served version is not the wanted one.
@@ -119,6 +121,7 @@ impl Reconcile {
             retiring: BTreeSet::new(),
             closing: BTreeMap::new(),
             unanswered: BTreeSet::new(),
+            overdue: BTreeSet::new(),
             unasked: BTreeSet::new(),
             behind: BTreeSet::new(),
             warming: Warming::default(),
@@ -182,6 +185,7 @@ impl Reconcile {
             Event::FrontendSet { address, result } => self.frontend_set(address, result),
             Event::Drained { address } => self.drained(address),
             Event::NodeAddresses(addresses) => self.readdress(addresses),
+            Event::Overdue { key, version } => self.overdue(key, &version),
             Event::Hold { key, version } => self.hold(&key, version),
             Event::Release { key } => self.let_go(&key),
             Event::Crashed { key, version } => self.crashed(&key, version),

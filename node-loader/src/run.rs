@@ -22,6 +22,7 @@ use crate::{
     state_file::{StateFiles, SuspectFiles},
 };
 
+mod answers;
 mod crashes;
 mod drain;
 mod listen;

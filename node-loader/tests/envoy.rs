@@ -20,7 +20,7 @@ use axoneme_node::{
 use axoneme_xds::{
     Change, Outcome, Policy, Resource, Store,
     grpc::{AdsServer, Caller, Event, Host, Hub, in_memory, server_builder},
-    type_urls::{CLUSTER, LISTENER, ROUTE},
+    type_urls::{CLUSTER, LISTENER, ROUTE, SECRET},
 };
 use parking_lot::Mutex;
 use prost::Message as _;
@@ -150,6 +150,10 @@ impl Lab {
         config.run_dir = folder.path().to_owned();
         config.envoy = Some(EnvoyBinary { path: axoneme_testnet::envoy().expect("Envoy"), concurrency: 1 });
         config.cleanup_on_exit = cleanup_on_exit;
+        Self::start_with(config, folder, kernel, operator)
+    }
+
+    fn start_with(config: Config, folder: TempDir, kernel: Memory, operator: Operator) -> Self {
         let shutdown = CancellationToken::new();
         let (said, events) = mpsc::unbounded_channel();
         let datapath = Box::new(kernel.clone());
@@ -238,16 +242,20 @@ fn any(type_name: &str, value: impl AsRef<[u8]>) -> Vec<u8> {
     [field(1, format!("type.googleapis.com/envoy.extensions.filters.{type_name}")), field(2, value)].concat()
 }
 
-/// An HTTP listener without an address, whose routes come by RDS.
-fn listener(name: &str, routes: &str, router: &str) -> Resource {
+/// A filter whose routes come by RDS.
+fn web(routes: &str, router: &str) -> Vec<u8> {
     // `ads: {}` and `resource_api_version: V3` of the config source.
     let source = [field(3, ""), vec![6 << 3, 2]].concat();
     let rds = [field(1, source), field(2, routes)].concat();
     let router = [field(1, "router"), field(4, any(router, ""))].concat();
     let manager = [field(2, "test"), field(3, rds), field(5, router)].concat();
     let manager = any("network.http_connection_manager.v3.HttpConnectionManager", manager);
-    let filter = [field(1, "http"), field(4, manager)].concat();
-    Resource::new(LISTENER, name, [field(1, name), field(3, field(3, filter))].concat())
+    [field(1, "http"), field(4, manager)].concat()
+}
+
+/// An HTTP listener without an address.
+fn listener(name: &str, routes: &str, router: &str) -> Resource {
+    Resource::new(LISTENER, name, [field(1, name), field(3, field(3, web(routes, router)))].concat())
 }
 
 /// Routes that answer every request with 200 and a text.
@@ -335,7 +343,7 @@ async fn intents_become_a_serving_listener_and_go_away_again() {
 }
 
 #[tokio::test]
-async fn a_node_serves_what_it_served_although_its_operator_is_away() {
+async fn edge_11_a_fresh_port_file_is_enough_to_serve_without_an_operator() {
     let mut intents = Intents::new();
     let folder = tempfile::tempdir().expect("a folder");
     let mut lab = Lab::start(folder, Memory::default(), intents.operator.clone(), false);
@@ -357,7 +365,7 @@ async fn a_node_serves_what_it_served_although_its_operator_is_away() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_after_all_is_given_up() {
+async fn edge_11_a_port_that_is_stolen_while_nothing_runs_is_given_up() {
     let mut intents = Intents::new();
     let folder = tempfile::tempdir().expect("a folder");
     let mut lab = Lab::start(folder, Memory::default(), intents.operator.clone(), false);
@@ -380,7 +388,7 @@ async fn a_port_that_is_taken_after_all_is_given_up() {
 }
 
 #[tokio::test]
-async fn an_envoy_that_dies_comes_back_with_everything() {
+async fn edge_11_an_envoy_that_is_killed_comes_back_with_everything() {
     let intents = Intents::new();
     let folder = tempfile::tempdir().expect("a folder");
     let mut lab = Lab::start(folder, Memory::default(), intents.operator.clone(), true);
@@ -441,5 +449,148 @@ async fn edge_11_a_listener_that_kills_envoy_is_quarantined_and_the_rest_serves(
     let port = lab.port_of("first").await;
     lab.serves(port).await;
     assert_eq!(lab.envoys(), 1);
+    lab.stop().await;
+}
+
+/// A chain that every connection matches. Its routes are in it, and lead to a cluster.
+fn chain_to(cluster: &str) -> Vec<u8> {
+    let route = [field(1, field(1, "/")), field(2, field(1, cluster))].concat();
+    let host = [field(1, "all"), field(2, "*"), field(3, route)].concat();
+    let router = [field(1, "router"), field(4, any(ROUTER, ""))].concat();
+    let manager = [field(2, "test"), field(4, field(2, host)), field(5, router)].concat();
+    let manager = any("network.http_connection_manager.v3.HttpConnectionManager", manager);
+    field(3, [field(1, "http"), field(4, manager)].concat())
+}
+
+/// A listener that shows the certificate of a secret.
+fn tls(name: &str, secret: &str) -> Resource {
+    let source = [field(3, ""), vec![6 << 3, 2]].concat();
+    let common = field(6, [field(1, secret), field(2, source)].concat());
+    let context = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
+    let context = [field(1, context), field(2, field(1, common))].concat();
+    let socket = field(6, [field(1, "tls"), field(3, context)].concat());
+    let chain = [field(3, web("r", ROUTER)), socket].concat();
+    Resource::new(LISTENER, name, [field(1, name), field(3, chain)].concat())
+}
+
+#[tokio::test]
+async fn edge_11_what_envoy_refuses_comes_back_in_its_words_and_harms_nobody() {
+    let mut intents = Intents::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut lab = Lab::start(folder, Memory::default(), intents.operator.clone(), true);
+    intents.put(&[listener("steady", "r", ROUTER), routes("r", "hello")]);
+    let port = lab.port("steady").await;
+
+    let reference =
+        Resource::new(LISTENER, "reference", [field(1, "reference"), field(3, chain_to("nowhere"))].concat());
+    // The same condition twice, none at all: chains of one listener after those of the other.
+    let once = listener("twice", "r", ROUTER).body;
+    let twice = Resource::new(LISTENER, "twice", [&*once, &*once].concat());
+    let pair = [field(1, field(3, "no certificate")), field(2, field(3, "no key"))].concat();
+    let secret = Resource::new(SECRET, "broken", [field(1, "broken"), field(2, pair)].concat());
+    intents.put(&[tls("tls", "broken")]);
+    for (resource, words) in [(&reference, "nowhere"), (&twice, "same matching rules"), (&secret, "certificate")] {
+        intents.put(std::slice::from_ref(resource));
+        let refusal = intents.outcome(resource, false).await.expect_err("a refusal");
+        assert!(refusal.contains(words), "{}: {refusal}", resource.name);
+        lab.serves(port).await;
+    }
+    assert_eq!(lab.envoys(), 1);
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn edge_11_a_port_file_that_is_corrupt_missing_or_stale_harms_nobody() {
+    let mut intents = Intents::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut lab = Lab::start(folder, Memory::default(), intents.operator.clone(), false);
+    let set = [listener("filed", "r", ROUTER), routes("r", "hello"), redirect("default/web:80", "filed", FRONTEND)];
+    intents.put(&set);
+    lab.port("filed").await;
+    assert_eq!(intents.outcome(&set[2], false).await, Ok(()));
+    let (mut folder, mut kernel) = lab.stop().await;
+    let spoil: [fn(&std::path::Path); 2] = [
+        |file| std::fs::write(file, "no record").expect("a write"),
+        |file| std::fs::remove_file(file).expect("a removal"),
+    ];
+    for spoil in spoil {
+        let files = std::fs::read_dir(folder.path().join("state")).expect("a folder");
+        files.for_each(|file| spoil(&file.expect("a file").path()));
+        let mut lab = Lab::start(folder, kernel, intents.operator.clone(), false);
+        let port = lab.port("filed").await;
+        lab.serves(port).await;
+        let on = |event: &NodeEvent| matches!(event, NodeEvent::RedirectOn { port: on, .. } if *on == port);
+        lab.event(on).await;
+        assert_eq!(lab.entry(FRONTEND).map(|entry| entry.proxy_port), Some(port));
+        (folder, kernel) = lab.stop().await;
+    }
+
+    // The operator has forgotten all of it meanwhile.
+    intents.remove(&set);
+    let mut lab = Lab::start(folder, kernel, intents.operator.clone(), false);
+    lab.event(|event| matches!(event, NodeEvent::ListenerGone { name } if &**name == "filed")).await;
+    assert_eq!(lab.entry(FRONTEND), None);
+    let (folder, _) = lab.stop().await;
+    assert_eq!(std::fs::read_dir(folder.path().join("state")).expect("a folder").count(), 0);
+}
+
+/// An Envoy that is nobody's child but the test's.
+struct Elsewhere(std::process::Child);
+
+impl Elsewhere {
+    fn start(config: &Config) -> Self {
+        std::fs::write(config.bootstrap_file(), config.bootstrap()).expect("a bootstrap");
+        let mut command = std::process::Command::new(axoneme_testnet::envoy().expect("an Envoy"));
+        command.arg("--config-path").arg(config.bootstrap_file());
+        command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "off"]);
+        Self(command.spawn().expect("an Envoy"))
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Asks on a connection that stays open.
+async fn ask(stream: &mut tokio::net::TcpStream) -> String {
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("a request");
+    let mut answer = String::new();
+    let read = async {
+        while !answer.ends_with("hello") {
+            let mut bytes = [0; 1024];
+            let count = stream.read(&mut bytes).await.expect("an answer");
+            assert_ne!(count, 0, "closed after {answer:?}");
+            answer += &String::from_utf8_lossy(&bytes[..count]);
+        }
+    };
+    timeout(SOON, read).await.expect("an answer");
+    answer
+}
+
+#[tokio::test]
+async fn edge_11_an_agent_that_starts_anew_drains_no_listener_and_cuts_no_connection() {
+    let mut intents = Intents::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = Config::new("node-1");
+    config.run_dir = folder.path().to_owned();
+    let mut lab = Lab::start_with(config.clone(), folder, Memory::default(), intents.operator.clone());
+    let _envoy = Elsewhere::start(&config);
+    let set = [listener("stays", "r", ROUTER), routes("r", "hello"), redirect("default/web:80", "stays", FRONTEND)];
+    intents.put(&set);
+    let port = lab.port("stays").await;
+    assert_eq!(intents.outcome(&set[2], false).await, Ok(()));
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("a listener");
+    ask(&mut stream).await;
+    for _ in 0..3 {
+        let (folder, kernel) = lab.stop().await;
+        ask(&mut stream).await;
+        lab = Lab::start_with(config.clone(), folder, kernel, intents.operator.clone());
+        assert_eq!(lab.port("stays").await, port);
+        let answer = ask(&mut stream).await;
+        assert!(!answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+    }
     lab.stop().await;
 }

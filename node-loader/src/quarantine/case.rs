@@ -11,7 +11,7 @@ use axoneme_xds::{
 };
 use tokio::time::Instant;
 
-use super::{GRACE, Quarantine, Standing, Verdict, WINDOW};
+use super::{Entry, GRACE, Quarantine, Standing, Verdict, WINDOW};
 
 /// A trial is not shorter than this, for machines that are busy.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -48,7 +48,11 @@ impl Quarantine {
         self.forget_old(now, &mut verdict);
         self.last_death += 1;
         let mut last_offer = None;
-        for (key, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.standing == Standing::OnTrial) {
+        // In a trial it is not one of those that Envoy lived with before.
+        let tried = self.trial.is_some();
+        let is_suspect = |entry: &Entry| entry.standing == Standing::OnTrial && !(tried && entry.cleared);
+        for (key, entry) in self.entries.iter_mut().filter(|(_, entry)| is_suspect(entry)) {
+            entry.cleared = false;
             entry.deaths.insert(self.last_death);
             entry.unanswered += u32::from(entry.accepted.is_none());
             last_offer = last_offer.max(Some(entry.offered));
@@ -194,10 +198,12 @@ impl Quarantine {
 
     /// It was tried, and is only not proven as Envoy has not looked at it.
     fn acquit(&mut self, key: &Key, verdict: &mut Verdict) {
-        if let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.standing != Standing::Quarantined)
-            && !std::mem::take(&mut entry.deaths).is_empty()
-        {
-            verdict.write.insert(key.clone());
+        let entry = self.entries.get_mut(key).filter(|entry| entry.standing != Standing::Quarantined);
+        if let Some(entry) = entry {
+            entry.cleared = true;
+            if !std::mem::take(&mut entry.deaths).is_empty() {
+                verdict.write.insert(key.clone());
+            }
         }
     }
 
@@ -255,18 +261,24 @@ impl Quarantine {
         }
     }
 
-    /// The half of the suspects to try: at first those that Envoy had accepted before it died, as most often it dies of what
-    /// it looks at. Then what is referred to comes before what refers to it.
+    /// The suspects to try, never without those that they may refer to: a cluster without its endpoints harms nobody. At
+    /// first what comes before the first that Envoy had not accepted, as most often it dies of what it looks at; then half.
     fn less_suspect(&self, suspects: &BTreeSet<Key>) -> BTreeSet<Key> {
-        let unanswered = |key: &&Key| self.entries.get(*key).map_or(0, |entry| entry.unanswered);
-        let most = suspects.iter().map(|key| unanswered(&key)).max().unwrap_or_default();
-        let answered: BTreeSet<Key> = suspects.iter().filter(|key| unanswered(key) < most).cloned().collect();
-        if self.trials == 0 && !answered.is_empty() {
-            return answered;
-        }
-        let rank = |key: &Key| [SECRET, CLUSTER, ENDPOINTS, ROUTE, LISTENER].iter().position(|one| **one == *key.0);
+        let unanswered = |key: &Key| self.entries.get(key).map_or(0, |entry| entry.unanswered);
         let mut sorted: Vec<&Key> = suspects.iter().collect();
-        sorted.sort_by_key(|key| (rank(key).is_none(), rank(key)));
-        sorted.into_iter().take(suspects.len() / 2).cloned().collect()
+        sorted.sort_by_key(|key| (rank(key), unanswered(key)));
+        let asked = |key: &&Key| matches!(&*key.0, CLUSTER | LISTENER);
+        let most = sorted.iter().filter(|key| asked(key)).map(|key| unanswered(key)).max().unwrap_or_default();
+        let is_first = |key: &&Key| most > 0 && asked(key) && unanswered(key) == most;
+        let first = sorted.iter().position(is_first).filter(|first| self.trials == 0 && *first > 0);
+        let count = first.unwrap_or(sorted.len() / 2);
+        sorted.into_iter().take(count).cloned().collect()
     }
+}
+
+/// What is referred to comes before what refers to it.
+fn rank(key: &Key) -> usize {
+    let order = [ENDPOINTS, SECRET, CLUSTER, ROUTE];
+    let last = order.len() + usize::from(&*key.0 == LISTENER);
+    order.iter().position(|type_url| **type_url == *key.0).unwrap_or(last)
 }

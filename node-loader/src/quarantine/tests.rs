@@ -45,6 +45,22 @@ fn one_that_kills_later_than_it_is_accepted_is_found_as_well() {
 }
 
 #[test]
+fn of_a_cluster_that_kills_with_its_endpoints_the_cluster_is_to_blame() {
+    for late in [Duration::ZERO, Duration::from_millis(50)] {
+        let mut world = World::new(&["c2+e2"]);
+        world.late = late;
+        for n in 0..4 {
+            world.wish(&format!("c{n}"), "1");
+            world.wish(&format!("e{n}"), "1");
+            world.wish(&format!("l{n}"), "1");
+        }
+        world.rest();
+        assert_eq!((world.quarantined(), world.offered("e2")), (vec!["c2".to_owned()], Some("1")));
+        assert!(world.deaths <= 2 + 4, "{} deaths", world.deaths);
+    }
+}
+
+#[test]
 fn the_last_good_version_stays_and_a_new_one_gets_a_chance() {
     let mut world = World::new(&["l1:bad"]);
     world.wish("l1", "good");

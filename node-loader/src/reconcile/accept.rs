@@ -21,6 +21,7 @@ impl Reconcile {
         let (first, port) = (!served.accepted, served.port);
         served.accepted = true;
         self.unanswered.remove(key);
+        self.overdue.remove(key);
         self.unasked.remove(key);
         self.release_good(key);
         if &*key.0 == ROUTE {
@@ -110,6 +111,15 @@ impl Reconcile {
         if self.listening.insert(port) {
             self.tell(NodeEvent::ListenerReady { name: name.clone(), port });
             self.refresh_listener(&name);
+            self.sweep();
+        }
+    }
+
+    /// Nobody waits for an answer any more that may never come. When it comes it counts all the same.
+    pub(super) fn overdue(&mut self, key: Key, version: &str) {
+        let served = self.items.get(&key).and_then(|item| item.served.as_ref());
+        if served.is_some_and(|served| *served.resource.version == *version) && self.unanswered.remove(&key) {
+            self.overdue.insert(key);
             self.sweep();
         }
     }

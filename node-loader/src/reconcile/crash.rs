@@ -87,6 +87,7 @@ impl Reconcile {
         let served = self.items.get(key).and_then(|item| item.served.as_ref());
         if served.is_some_and(|served| *served.origin.version == *version) {
             self.unanswered.remove(key);
+            self.overdue.remove(key);
             self.unasked.remove(key);
             self.fall_back(key, true);
         }

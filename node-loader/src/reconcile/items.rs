@@ -181,6 +181,7 @@ impl Reconcile {
         if is_on_demand(key) {
             self.unasked.insert(key.clone());
         }
+        self.overdue.remove(key);
         if matches!(&*key.0, LISTENER | ROUTE) {
             self.unanswered.insert(key.clone());
         }

@@ -63,6 +63,13 @@ pub enum Event {
     },
     /// The node's own addresses, which node ports answer on.
     NodeAddresses(Vec<IpAddr>),
+    /// Envoy has not answered in a long time.
+    Overdue {
+        /// What about.
+        key: Key,
+        /// As served.
+        version: Arc<str>,
+    },
     /// A version may be what Envoy dies of: it is not to be offered for now.
     Hold {
         /// What about.

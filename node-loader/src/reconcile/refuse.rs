@@ -21,6 +21,7 @@ impl Reconcile {
         let is_wanted = item.wanted.as_ref().is_some_and(|wanted| wanted.resource.version == served.origin.version);
         let (port, moves) = (served.port, served.moves);
         self.unanswered.remove(key);
+        self.overdue.remove(key);
         self.unasked.remove(key);
         if let Some(port) = port
             && is_wanted

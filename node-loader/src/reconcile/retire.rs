@@ -90,6 +90,7 @@ impl Reconcile {
 
     fn unserve(&mut self, key: &Key) {
         self.retiring.remove(key);
+        self.overdue.remove(key);
         self.unanswered.remove(key);
         self.unasked.remove(key);
         let Some(item) = self.items.get_mut(key) else { return };

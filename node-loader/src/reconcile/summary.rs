@@ -26,6 +26,9 @@ pub struct Summary {
     /// Resources that are not offered until it is known which of them Envoy dies of.
     #[serde(default)]
     pub held_back: Vec<String>,
+    /// Listeners and routes that Envoy has not answered in a long time.
+    #[serde(default)]
+    pub unanswered: Vec<String>,
     /// What is not in force, and why.
     pub rejections: Vec<Rejection>,
 }
@@ -100,6 +103,7 @@ impl Reconcile {
                 .map(|(address, _)| *address)
                 .collect(),
             held_back: self.held.keys().map(|(_, name)| name.to_string()).collect(),
+            unanswered: self.overdue.iter().map(|(_, name)| name.to_string()).collect(),
             rejections: rejections.collect(),
         }
     }

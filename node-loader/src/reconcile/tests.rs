@@ -121,7 +121,7 @@ fn a_first_version_that_is_refused_is_taken_back() {
 }
 
 #[test]
-fn a_port_conflict_moves_the_listener_and_everything_with_it() {
+fn edge_11_a_port_that_is_stolen_after_the_check_moves_the_listener_and_everything_with_it() {
     let mut world = World::new();
     let first = Ports::new(PortRange::DEFAULT).allocate(&"l".into(), &|_| true).unwrap();
     world.foreign.insert(first);
@@ -137,7 +137,7 @@ fn a_port_conflict_moves_the_listener_and_everything_with_it() {
 }
 
 #[test]
-fn no_port_left_is_reported_and_cured_by_the_next_release() {
+fn edge_11_no_port_left_is_reported_and_cured_by_the_next_release() {
     let mut world = World::with_ports("10000-10000");
     world.put(resource(LISTENER, "a", fixtures::listener(&[], &[])));
     world.envoy_answers_all();
@@ -258,4 +258,28 @@ fn removal_of_what_was_never_there_is_agreed_to() {
         let ticket = world.remove(key);
         assert_eq!(world.settled[&ticket], Ok(()));
     }
+}
+
+#[test]
+fn edge_11_an_answer_that_never_comes_is_shown_and_nobody_waits_for_it() {
+    let mut world = World::new();
+    for resource in web() {
+        world.put(resource);
+    }
+    world.put(resource(CLUSTER, "old", fixtures::cluster("old", "")));
+    world.envoy_answers_all();
+    // Envoy takes no notice of this one, whose routes may be in use until it does.
+    let (key, silent) = (key(LISTENER, "m"), fixtures::listener(&["r"], &[]));
+    let open = world.put(resource(LISTENER, "m", silent));
+    let gone = world.remove(model::key(CLUSTER, "old"));
+    assert!(!world.settled.contains_key(&gone) && world.core.summary().unanswered.is_empty());
+    let version = world.offer[&key].version.clone();
+    world.apply(Event::Overdue { key, version });
+    assert_eq!((world.settled.get(&gone), world.settled.get(&open)), (Some(&Ok(())), None));
+    assert_eq!(world.core.summary().unanswered, ["m"]);
+
+    // It counts all the same when it comes.
+    world.envoy_answers_all();
+    assert_eq!(world.settled.get(&open), Some(&Ok(())));
+    assert!(world.core.summary().unanswered.is_empty());
 }

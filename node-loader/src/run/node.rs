@@ -9,6 +9,7 @@ use std::{
 use axoneme_xds::{
     Change, Key, Receipt,
     grpc::{Hub, Settler, Signal, Subscription},
+    type_urls::{LISTENER, ROUTE},
 };
 use metrics::{counter, gauge};
 use tokio::{
@@ -19,7 +20,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{drain::Draining, listen::Listening};
+use super::{answers::Answers, drain::Draining, listen::Listening};
 use crate::{
     Config, NodeEvent,
     ads::{Heard, Offer},
@@ -66,6 +67,7 @@ pub(super) struct Node {
     receipts: HashMap<Ticket, Receipt>,
     tickets: Ticket,
     listening: Listening,
+    answers: Answers,
     draining: Draining,
     quiet_at: Option<Instant>,
     operator: OperatorStatus,
@@ -89,6 +91,7 @@ impl Node {
             receipts: HashMap::new(),
             tickets: 0,
             listening: Listening::default(),
+            answers: Answers::default(),
             draining: Draining::new(config.drain_timeout),
             quiet_at: None,
             operator: OperatorStatus::default(),
@@ -99,7 +102,8 @@ impl Node {
     /// Runs until a source of events ends.
     pub(super) async fn run(mut self, mut inputs: Inputs) {
         loop {
-            let timers = [self.listening.next(), self.draining.next(), self.quarantine.next(), self.quiet_at];
+            let (sockets, trials) = (self.listening.next(), self.quarantine.next());
+            let timers = [sockets, self.answers.next(), self.draining.next(), trials, self.quiet_at];
             let wake = timers.into_iter().flatten().min();
             tokio::select! {
                 signal = inputs.intents.next() => match signal {
@@ -151,7 +155,12 @@ impl Node {
     }
 
     fn hear_envoy(&mut self, event: Event) {
-        match event {
+        if let Event::Accepted { key, version: Some(version) } | Event::Refused { key, version: Some(version), .. } =
+            &event
+        {
+            self.answers.answered(key, version);
+        }
+        match &event {
             Event::EnvoyConnected => self.tell(NodeEvent::EnvoyConnected),
             Event::EnvoyLost => self.tell(NodeEvent::EnvoyLost),
             Event::Refused { .. } if self.operator.connected => {
@@ -173,6 +182,11 @@ impl Node {
         if self.quiet_at.is_some_and(|at| at <= now) {
             self.quiet_at = None;
             self.feed(Event::Quiet);
+        }
+        for (key, version) in self.answers.overdue(now) {
+            counter!(names::UNANSWERED).increment(1);
+            tracing::warn!(type_url = &*key.0, name = &*key.1, "Envoy does not answer; nobody waits for it any more");
+            self.feed(Event::Overdue { key, version });
         }
         let datapath = &self.datapath;
         let (open, late) = self.listening.look(now, |port| told(datapath.listening(port)).unwrap_or(false));
@@ -209,8 +223,16 @@ impl Node {
         let (mut offers, mut results) = (Vec::<(Key, Change)>::new(), Vec::new());
         for op in ops {
             match op {
-                Op::Serve(resource) => offers.push((resource.key(), Change::Put(resource))),
-                Op::Unserve(key) => offers.push((key, Change::Remove)),
+                Op::Serve(resource) => {
+                    if matches!(&*resource.type_url, LISTENER | ROUTE) {
+                        self.answers.await_answer(resource.key(), resource.version.clone(), Instant::now());
+                    }
+                    offers.push((resource.key(), Change::Put(resource)));
+                }
+                Op::Unserve(key) => {
+                    self.answers.gone(&key);
+                    offers.push((key, Change::Remove));
+                }
                 Op::WatchListen(port) => self.listening.watch(port, Instant::now()),
                 Op::SetFrontend(address, entry) => results.push(self.set(address, entry)),
                 Op::Drain(address) => self.draining.begin(address, Instant::now()),

@@ -17,7 +17,7 @@ use crate::quarantine::{Quarantine, Suspect, Verdict};
 /// More steps than any world here takes.
 const ENOUGH: usize = 20_000;
 
-/// `c1` is a cluster, `l1` a listener, `e1` an assignment that nobody refers to.
+/// `c1` is a cluster, `e1` its assignment, `l1` a listener.
 pub(super) fn key(name: &str) -> Key {
     let type_url = match &name[..1] {
         "c" => CLUSTER,
@@ -38,7 +38,7 @@ pub(super) struct World {
     quarantined: BTreeMap<String, String>,
     /// What the loader's disk has.
     pub(super) files: BTreeMap<Key, Suspect>,
-    /// What Envoy dies of: names, or `name:version`.
+    /// What Envoy dies of: names, `name:version`, or a cluster with its endpoints, `c1+e1`.
     culprits: BTreeSet<String>,
     /// How long after it accepted them.
     pub(super) late: Duration,
@@ -146,7 +146,8 @@ impl World {
             self.dies();
             return true;
         }
-        let asked_for = |key: &&Key| !key.1.starts_with('e');
+        let cluster = |name: &str| name.replace('e', "c");
+        let asked_for = |key: &&Key| !key.1.starts_with('e') || self.running.contains_key(&cluster(&key.1));
         let Some(key) = self.inbox.iter().find(asked_for).cloned() else { return self.time_passes() };
         self.inbox.remove(&key);
         self.now += Duration::from_millis(1);
@@ -166,11 +167,16 @@ impl World {
             self.bring(&name);
             return true;
         }
-        if self.culprits.contains(&name) || self.culprits.contains(&format!("{name}:{version}")) {
+        let pair = self.culprits.contains(&format!("{}+{name}", cluster(&name)));
+        if pair || self.culprits.contains(&name) || self.culprits.contains(&format!("{name}:{version}")) {
             self.dies_at = self.dies_at.min(Some(self.now + self.late)).or(Some(self.now + self.late));
             if self.late.is_zero() {
                 return true;
             }
+        }
+        if let Some(number) = name.strip_prefix('c') {
+            // Asked for once more.
+            self.inbox.insert(self::key(&format!("e{number}")));
         }
         self.running.insert(name, version.clone());
         self.quarantine.accepted(&key, &version, self.now);
