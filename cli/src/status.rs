@@ -63,6 +63,8 @@ fn print(status: &status::Status) {
     for address in &summary.draining {
         println!("  draining {address}");
     }
+    section("held back until it is known what Envoy dies of", summary.held_back.iter().cloned());
+    section("not answered by Envoy", summary.unanswered.iter().cloned());
     section("refused", summary.rejections.iter().map(|it| format!("{}: {}", it.name, it.message)));
     let counters = status.counters.iter();
     section("connections", counters.map(|it| format!("{:<56} {:<11} {}", it.service, it.reason, it.connections)));
