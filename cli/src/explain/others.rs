@@ -2,7 +2,7 @@
 
 use axoneme_api::{intent::REDIRECT, names};
 use axoneme_operator::{
-    Name, ObjectKey, Reason, Severity,
+    Kind, Name, ObjectKey, Reason, Severity,
     source::{EnvoyConfig, Ingress, Selector},
 };
 
@@ -90,6 +90,9 @@ fn of_ingress(
     if !index.is_ours(ingress) {
         let class = ingress.legacy_class.as_deref().or(ingress.class.as_deref()).filter(|class| !class.is_empty());
         return vec![match class {
+            Some(class) if !index.keys(Kind::IngressClass).contains(&ObjectKey::new(Kind::IngressClass, "", class)) => {
+                format!("there is no IngressClass {class}")
+            }
             Some(class) => format!("its class {class:?} is not one of the mesh"),
             None => "it has no class, and the default class is not one of the mesh".to_owned(),
         }];

@@ -68,7 +68,9 @@ fn an_ingress_by_its_host() {
     };
     let object = "object    Ingress shop/shop, mesh/ingress.yaml:1";
     let foreign = "Ingress shop/foreign  its class \"nginx\" is not one of the mesh";
-    let cart = ["served by Ingress shop/shop", object, "path_separated_prefix \"/cart\"", "10.0.1.1:8080", foreign];
+    let lost = "Ingress shop/lost     there is no IngressClass nobody";
+    let cart =
+        ["served by Ingress shop/shop", object, "path_separated_prefix \"/cart\"", "10.0.1.1:8080", foreign, lost];
     ask("http://shop.example/cart/1", 0, &cart);
     ask(
         "https://shop.example/",

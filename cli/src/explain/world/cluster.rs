@@ -119,7 +119,7 @@ where
         let page = match api.list(&params).await {
             Ok(page) => page,
             Err(kube::Error::Api(status)) if status.code == 404 => break,
-            Err(error) => return Err(error).with_context(|| format!("cannot list objects of kind {kind}")),
+            Err(error) => return Err(plain(error)).with_context(|| format!("cannot list objects of kind {kind}")),
         };
         for guard in page.items {
             match guard.0 {
@@ -139,6 +139,14 @@ where
     Ok(SourceEvent::Reset { kind, objects, unreadable })
 }
 
+/// The API server's own sentence, without the object that carries it.
+fn plain(error: kube::Error) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) => anyhow::Error::msg(status.message),
+        other => other.into(),
+    }
+}
+
 /// A Secret that an object names. Who may not read it is told so, and gets the rest of the answer.
 async fn secret(client: &Client, name: Name, world: &mut World) -> Result<()> {
     match Api::<core::Secret>::namespaced(client.clone(), &name.namespace).get_opt(&name.name).await {
@@ -147,7 +155,7 @@ async fn secret(client: &Client, name: Name, world: &mut World) -> Result<()> {
         Err(kube::Error::Api(status)) if status.code == 403 => {
             world.notes.push(format!("you may not read Secret {name}, so it is taken for missing here"));
         }
-        Err(error) => return Err(error).with_context(|| format!("cannot read Secret {name}")),
+        Err(error) => return Err(plain(error)).with_context(|| format!("cannot read Secret {name}")),
     }
     Ok(())
 }
@@ -160,7 +168,7 @@ async fn node_of(client: &Client, world: &World, asker: Asker) -> Result<String>
         Asker::Node(node) => node,
         Asker::Pod { namespace, name } => {
             let pod = Api::<Pod>::namespaced(client.clone(), &namespace).get_opt(&name).await;
-            let pod = pod.with_context(|| format!("cannot read Pod {namespace}/{name}"))?;
+            let pod = pod.map_err(plain).with_context(|| format!("cannot read Pod {namespace}/{name}"))?;
             let pod = pod.with_context(|| format!("there is no Pod {namespace}/{name}"))?;
             let node = pod.spec.and_then(|spec| spec.node_name);
             node.with_context(|| format!("Pod {namespace}/{name} is on no node yet"))?
