@@ -62,7 +62,11 @@ pub(crate) fn sweep() -> Result<Vec<String>> {
     let mut swept = Vec::new();
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(PREFIX) && lock(&entry.path(), FlockArg::LockExclusiveNonblock)?.is_some() {
+        if !name.starts_with(PREFIX) {
+            continue;
+        }
+        // Held while it is removed: of two who sweep at a time, the second would not find what the first has removed.
+        if let Some(_lock) = lock(&entry.path(), FlockArg::LockExclusiveNonblock)? {
             remove(&entry.path())?;
             swept.push(name);
         }
