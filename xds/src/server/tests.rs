@@ -325,3 +325,20 @@ fn a_change_of_what_nobody_asked_for_is_not_said() {
     let changed = put(&mut store, SECRET, "s", "1");
     assert!(session.on_change(&changed, &store).is_empty());
 }
+
+#[test]
+fn a_node_hears_of_endpoints_before_clusters_and_of_clusters_before_routes() {
+    let mut session = Session::new(Policy::intents());
+    let mut store = Store::default();
+    let types = [LISTENER, ROUTE, CLUSTER, ENDPOINTS, SECRET];
+    for type_url in types {
+        session.on_request(ask(type_url, &["*"], &[]), &store);
+    }
+    let new: BTreeSet<Key> = types.iter().flat_map(|type_url| put(&mut store, type_url, "n", "1")).collect();
+    let order = ["Secret +n", "ClusterLoadAssignment +n", "Cluster +n", "RouteConfiguration +n", "Listener +n"];
+    assert_eq!(said(&session.on_change(&new, &store)), order);
+    let gone: BTreeSet<Key> = types.iter().flat_map(|type_url| remove(&mut store, type_url, "n")).collect();
+    let mut back = order.map(|word| word.replace('+', "-"));
+    back.reverse();
+    assert_eq!(said(&session.on_change(&gone, &store)), back);
+}

@@ -1,0 +1,12 @@
+//! `axonctl up` with much to do: a thousand configs of which one is wrong, and hundreds of edits under load. Kernel, eBPF and
+//! Envoy are real. Needs root and an Envoy (`cargo xtask setup`).
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod certificate;
+mod edits;
+mod load;
+mod log;
+mod random;
+mod stage;
+mod thousand;
+mod world;
