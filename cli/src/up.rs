@@ -60,7 +60,8 @@ pub(crate) struct Up {
     /// What Envoy configs may make Envoy do beyond handling traffic, such as `lua`; docs/extensions.md lists the words.
     #[arg(long, env = "AXONEME_ALLOW_EXTENSIONS", value_delimiter = ',', value_name = "WORD")]
     allow_extensions: Vec<Capability>,
-    /// What goes to the log on standard error: a level, or `target=level,...`.
+    /// What goes to the log on standard error: a level, or `target=level,...`; `axoneme::xds=debug` shows each resource that
+    /// goes to the node or to Envoy, and the answer to it.
     #[arg(long, env = "AXONEME_LOG", default_value = "warn", value_name = "FILTER")]
     log: String,
 }
