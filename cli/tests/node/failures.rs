@@ -1,6 +1,6 @@
 //! Backends that fail: what the articles' retries and outlier detection make of them.
 
-use axoneme_testnet::{Layout, Namespace, http::Answer, mesh::Status};
+use axoneme_testnet::{Layout, Namespace, http::Answer, mesh::Status, wait_until};
 use nix::sys::signal::Signal;
 
 use crate::scene::{INGRESS, OTHER, SAME, START, Scene};
@@ -88,14 +88,19 @@ spec:
 fn edge_11_a_config_that_kills_envoy_says_so_and_all_else_is_served() {
     let mut scene = Scene::start("kills", Layout::Routed);
     let pod = scene.article.client.clone();
-    let refusal = |status: &Status| status.rejections.get("cilium-test/deadly").cloned();
+    let refusal = |status: &Status| status.rejections.get("cilium-test/deadly/deadly").cloned();
     let crashed = |status: &Status| refusal(status).is_some_and(|message| message.starts_with("ProxyCrashed: "));
+
+    // As on any day: Envoy is known to live with all that there is.
+    let suspects = scene.mesh.run_dir().join("suspects");
+    let proven = || Ok(std::fs::read_dir(&suspects).unwrap().count() == 0);
+    wait_until("everything to be proven", START, proven).unwrap();
 
     scene.article.write("deadly.yaml", DEADLY).unwrap();
     scene.mesh.wait_for("the cause to be found", START, crashed).unwrap();
     scene.wait_for(&[INGRESS, SAME, OTHER]);
     all_is_well(&scene, &pod);
-    scene.says(&["cilium-test/deadly", "ProxyCrashed"]);
+    scene.says(&["CiliumEnvoyConfig cilium-test/deadly", "ProxyCrashed"]);
 
     // It stays away, and nothing else does.
     scene.article.edit("cec.yaml", "num_retries: 3", "num_retries: 4").unwrap();
