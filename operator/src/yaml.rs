@@ -159,4 +159,14 @@ kind: List
         let documents = parse(&text).unwrap();
         assert_eq!(documents[0].positions.find(&format!("{}[299999]", "k".repeat(1000))).line, 1);
     }
+
+    #[test]
+    fn a_path_may_have_any_key_in_it() {
+        let documents = parse("spec:\n  services:([{name: right\n  a]b[: 1\n").unwrap();
+        let positions = &documents[0].positions;
+        // Not found exactly, for no path can say which bracket is part of a key; but near.
+        for odd in ["spec.services:([{name", "spec.a]b[", "spec.[", "spec[\"", "spec..[[", "[", ".", "[]["] {
+            assert_eq!(at(positions, odd), (1, 1), "{odd}");
+        }
+    }
 }

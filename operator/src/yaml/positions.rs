@@ -64,7 +64,9 @@ fn steps(path: &str) -> Vec<String> {
             steps.push(format!("[{index}]"));
             rest = more;
         } else {
-            let end = after.find(['.', '[']).unwrap_or(after.len());
+            // A bracket that is never closed is part of a key that somebody wrote so.
+            let from = usize::from(after.starts_with('['));
+            let end = after[from..].find(['.', '[']).map_or(after.len(), |at| from + at);
             let (key, more) = after.split_at(end);
             steps.push(step(key));
             rest = more;
