@@ -257,7 +257,8 @@ impl Intents {
     #[must_use]
     pub fn programmed(&self, owner: &ObjectKey) -> Programmed {
         let keys = self.owned.get(owner).into_iter().flatten();
-        let claims: Vec<_> = keys.filter_map(|key| Some((key, self.claim(key, owner)?, self.answers.heard(key)))).collect();
+        let claims: Vec<_> =
+            keys.filter_map(|key| Some((key, self.claim(key, owner)?, self.answers.heard(key)))).collect();
         let mine = |node: &str| {
             let labels = self.labels(node);
             claims.iter().filter(move |(_, claim, _)| claim.holds(labels))
