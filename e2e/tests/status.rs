@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const NAMESPACE: &str = "e2e-status";
 const CRD: &str = "ciliumenvoyconfigs.cilium.io";
-/// The operator looks twice a minute for what was not there.
+/// The operator looks every ten seconds for what was not there.
 const NEXT_LOOK: Duration = Duration::from_secs(90);
 const SOON: Duration = Duration::from_secs(30);
 

@@ -102,8 +102,7 @@ pub async fn run(
             () = shutdown.cancelled() => return Ok(()),
             news = events.recv() => news.ok_or(EngineGone)?,
         };
-        let step = series.next(&news, Instant::now());
-        match timeout(REQUEST, publish(&client, &instance, &news, &step)).await {
+        match timeout(REQUEST, write(&client, &instance, &news, &mut series)).await {
             Ok(Ok(())) => {
                 count("ok");
                 continue;
@@ -112,8 +111,19 @@ pub async fn run(
             Err(_elapsed) => tracing::warn!(object = %news.object, "an Event was not written in time"),
         }
         count("error");
-        // The first one may have expired, or never have been there.
         series.forget(&news);
+    }
+}
+
+/// Counts the Event in the first of its series. When somebody deleted that one, it is the first itself.
+async fn write(client: &Client, instance: &str, news: &News, series: &mut Series) -> Result<(), kube::Error> {
+    let step = series.next(news, Instant::now());
+    match publish(client, instance, news, &step).await {
+        Err(kube::Error::Api(answer)) if answer.code == 404 && matches!(step, Step::Again { .. }) => {
+            series.forget(news);
+            publish(client, instance, news, &series.next(news, Instant::now())).await
+        }
+        published => published,
     }
 }
 

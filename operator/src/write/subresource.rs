@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::source::Kind;
 
 /// A definition without a status is looked at again after so long: an upgrade may bring one.
-const AGAIN: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(10);
 const KINDS: [(Kind, &str); 2] = [
     (Kind::CiliumEnvoyConfig, "ciliumenvoyconfigs/status"),
     (Kind::CiliumClusterwideEnvoyConfig, "ciliumclusterwideenvoyconfigs/status"),

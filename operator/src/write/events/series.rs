@@ -27,7 +27,10 @@ pub(super) enum Step {
 
 /// The Events of the last minutes.
 #[derive(Debug, Default)]
-pub(super) struct Series(HashMap<(ObjectKey, Announcement), Known>);
+pub(super) struct Series(HashMap<Key, Known>);
+
+/// With its uid: an object that was made anew under the same name has Events of its own, the old ones went with the old one.
+type Key = (ObjectKey, Option<String>, Announcement);
 
 #[derive(Debug)]
 struct Known {
@@ -40,7 +43,7 @@ impl Series {
     /// Costs the Events of the last minutes, which are as many as were written.
     pub(super) fn next(&mut self, news: &News, now: Instant) -> Step {
         self.0.retain(|_, known| now.saturating_duration_since(known.last) < APART);
-        let key = (news.object.clone(), news.what.clone());
+        let key = key(news);
         if let Some(known) = self.0.get_mut(&key) {
             known.count = known.count.saturating_add(1);
             known.last = now;
@@ -56,8 +59,12 @@ impl Series {
 
     /// The next one of this kind is a first one.
     pub(super) fn forget(&mut self, news: &News) {
-        self.0.remove(&(news.object.clone(), news.what.clone()));
+        self.0.remove(&key(news));
     }
+}
+
+fn key(News { object, uid, what }: &News) -> Key {
+    (object.clone(), uid.clone(), what.clone())
 }
 
 #[cfg(test)]
@@ -81,6 +88,14 @@ mod tests {
         assert_eq!(series.next(&news("bad regex"), now), Step::Again { name: first, count: 3 });
         now += APART;
         assert!(matches!(series.next(&news("bad regex"), now), Step::First { .. }));
+    }
+
+    #[test]
+    fn an_object_that_was_made_anew_has_events_of_its_own() {
+        let (mut series, now) = (Series::default(), Instant::now());
+        series.next(&news("a"), now);
+        let again = News { uid: Some("another".to_owned()), ..news("a") };
+        assert!(matches!(series.next(&again, now), Step::First { .. }));
     }
 
     #[test]
