@@ -37,8 +37,8 @@ fn one_poisoned_config_among_a_thousand_harms_itself_only() {
     }
     let mesh = stage.mesh().unwrap();
     runs(&mesh, |number| number != POISONED);
-    let said = lines(&mesh, "refused");
-    assert!(said.len() == 1 && said[0].contains(&object(POISONED)) && said[0].contains(WORDS), "{said:?}");
+    is_refused(&mesh, POISONED);
+    assert_eq!(lines(&mesh, "refused").len(), 1, "{}", last_words(&mesh));
     assert_eq!(answered(&stage), (0..CONFIGS).filter(|number| *number != POISONED).collect(), "{}", last_words(&mesh));
 
     let mut sent = Log::of(&mesh).unwrap();
@@ -50,8 +50,7 @@ fn one_poisoned_config_among_a_thousand_harms_itself_only() {
     // What has been good stays in force when it is poisoned.
     stage.folder.write(&file(LATER), &manifest(LATER, POISON, &backend)).unwrap();
     sent.until_in_force(&BTreeSet::from([route(LATER)])).unwrap();
-    wait_until("its words", SOON, || Ok(lines(&mesh, "refused").iter().any(|line| line.contains(&object(LATER)))))
-        .unwrap();
+    is_refused(&mesh, LATER);
     assert_eq!(sent.count(Hop::Node).into_keys().collect::<Vec<_>>(), [route(LATER)]);
     assert_eq!(sent.count(Hop::Envoy).into_keys().collect::<Vec<_>>(), [route(LATER)]);
     assert!(answers(&stage, LATER), "{}", last_words(&mesh));
@@ -149,6 +148,13 @@ fn runs(mesh: &Mesh, which: impl Fn(usize) -> bool) {
     });
     assert!(waited.is_ok(), "{} of {} run\n{}", running.len(), wanted.len(), last_words(mesh));
     assert_eq!(running, wanted);
+}
+
+/// Waits until the screen says of one, in Envoy's words, why it does not run.
+fn is_refused(mesh: &Mesh, number: usize) {
+    let told = |line: &String| line.contains(&object(number)) && line.contains(WORDS);
+    let waited = wait_until("the words", SOON, || Ok(lines(mesh, "refused").iter().any(told)));
+    assert!(waited.is_ok(), "{}", last_words(mesh));
 }
 
 /// What the screen says that begins with this word.
