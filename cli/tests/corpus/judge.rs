@@ -92,7 +92,11 @@ fn asked(stage: &Stage, case: &Case) -> Vec<String> {
     let all = async {
         let mut wrong = Vec::new();
         for (at, it) in case.said.asks.iter().enumerate() {
-            let to = stage.address(&ask::redirect(case, it), it.ipv6);
+            let redirect = ask::redirect(case, it);
+            let Some(to) = stage.address(&redirect, it.ipv6) else {
+                wrong.push(format!("asks[{at}] {}: {redirect} is not served", it.ask));
+                continue;
+            };
             wrong.extend(ask::run(case, at, it, to, stage.tls(case, it.certificate.as_deref())).await);
         }
         wrong

@@ -137,19 +137,46 @@ fn encode(config: &EnvoyConfig, resources: &[EnvoyResource], refs: &[Refs]) -> O
                 output.problems.push(Problem::error(Reason::ResourceNotFound, field, why));
             }
         }
+        for (name, field) in elsewhere(config, &refs.clusters, &clusters) {
+            let why = format!("no Cluster {name} is in this object; unless another one defines it, it leads nowhere");
+            output.problems.push(Problem::warning(Reason::ResourceNotFound, field, why));
+        }
     }
     output
 }
 
-/// References to the object's own resources that are not there. What another object may hold is not looked at.
+/// References to the object's own resources that are not there.
 fn dangling<'a>(
     config: &EnvoyConfig,
     refs: &'a BTreeMap<String, String>,
     there: &'a BTreeSet<&str>,
 ) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let own = format!("{}/{}/", config.meta.name.namespace, config.meta.name.name);
+    let own = own(config);
+    absent(refs, there).filter(move |(name, _)| name.starts_with(&own))
+}
+
+/// References to what is not in the object but can be in another: `namespace/service` without a Cluster of that name, say, or
+/// the `/envoy-admin` of Cilium's own Envoy.
+fn elsewhere<'a>(
+    config: &EnvoyConfig,
+    refs: &'a BTreeMap<String, String>,
+    there: &'a BTreeSet<&str>,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let own = own(config);
+    absent(refs, there).filter(move |(name, _)| !name.starts_with(&own))
+}
+
+/// How the full names of an object's own resources begin.
+fn own(config: &EnvoyConfig) -> String {
+    format!("{}/{}/", config.meta.name.namespace, config.meta.name.name)
+}
+
+fn absent<'a>(
+    refs: &'a BTreeMap<String, String>,
+    there: &'a BTreeSet<&str>,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
     let named = refs.iter().map(|(name, field)| (name.as_str(), field.as_str()));
-    named.filter(move |(name, _)| name.starts_with(&own) && !there.contains(name))
+    named.filter(|(name, _)| !there.contains(name))
 }
 
 /// Ties a valid object to the Services of the moment. Costs the size of its resource list, and no encoding but that of

@@ -81,6 +81,13 @@ fn edge_04_references_are_followed_wherever_they_stand() {
     let cluster_of = "filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0].routes[0].route.cluster";
     assert_told(&told, &[&format!("{at}.{cluster_of}: no Cluster ns/x/gone is in this object")]);
 
+    // What another object may define is warned of.
+    for elsewhere in ["other/service", "ns/service:http", "/envoy-admin"] {
+        let (_, told) = run(&config("ns", "x", &[routes("r", &format!("{{cluster: {elsewhere}}}"))]));
+        let cluster_of = "virtual_hosts[0].routes[0].route.cluster";
+        assert_told(&told, &[&format!("{at}.{cluster_of}: no Cluster {elsewhere} is in this object; unless another")]);
+    }
+
     let weighted = "{weighted_clusters: {clusters: [{name: a, weight: 1}, {name: gone, weight: 1}]}, \
                     request_mirror_policies: [{cluster: lost}]}";
     let (_, told) = run(&config("ns", "x", &[routes("r", weighted), cluster("a")]));
