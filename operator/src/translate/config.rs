@@ -111,7 +111,8 @@ fn encode(config: &EnvoyConfig, resources: &[EnvoyResource], refs: &[Refs]) -> O
     };
     let (routes, assignments) = (names(ResourceKind::Route), names(ResourceKind::Endpoints));
     let (secrets, clusters) = (names(ResourceKind::Secret), names(ResourceKind::Cluster));
-    let internal = resources.iter().filter(|resource| resource.is_internal_listener()).map(EnvoyResource::name).collect();
+    let internal =
+        resources.iter().filter(|resource| resource.is_internal_listener()).map(EnvoyResource::name).collect();
     // Envoy asks for a route configuration only if a listener wants it, so only then can a node say that it runs.
     let used: BTreeSet<&str> = refs.iter().flat_map(|refs| refs.routes.keys()).map(String::as_str).collect();
 

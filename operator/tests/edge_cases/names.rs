@@ -121,7 +121,8 @@ fn edge_04_secrets_and_internal_listeners_are_references_too() {
                   {cluster_name: c, endpoints: [{lb_endpoints: [{endpoint: {address: {envoy_internal_address: \
                   {server_listener_name: inner}}}}]}]}";
     let router = hcm("route_config: {name: r}");
-    let field = "load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.envoy_internal_address.server_listener_name";
+    let field =
+        "load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.envoy_internal_address.server_listener_name";
     let missing = format!("{at}.{field}: no internal Listener ns/x/inner is in this object");
     let (_, told) = run(&config("ns", "x", &[inward.to_owned()]));
     assert_told(&told, &[&missing]);
