@@ -12,7 +12,7 @@ fn names_and_scope_are_ciliums() {
         let version = &crd.spec.versions[0];
         assert!(version.subresources.as_ref().unwrap().status.is_some());
         let columns: Vec<_> = version.additional_printer_columns.iter().flatten().map(|c| c.name.as_str()).collect();
-        assert_eq!(columns, ["Accepted", "Resolved", "Programmed", "Age"]);
+        assert_eq!(columns, ["Accepted", "Resolved", "Programmed", "Nodes", "Age"]);
     }
 }
 
