@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use axoneme_xds::type_urls;
+use axoneme_xds::{Outcome, type_urls};
 
 use super::*;
 use crate::file_source::Folder;

@@ -1,0 +1,101 @@
+//! How far objects got: nodes come, answer and go, and statuses follow.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axoneme_xds::Outcome;
+
+use super::{ConfigStatus, Engine, Target, Write};
+use crate::source::{Kind, ObjectKey};
+
+impl Engine {
+    /// Statuses of Envoy configs that are other than shown. Kept apart from [`Engine::apply`], so that the answers of
+    /// many nodes make one write: call it some 200 ms after the first event. Costs what is offered by the objects that
+    /// changed or were answered, times the connected nodes.
+    pub fn take_status_writes(&mut self) -> Vec<Write> {
+        if !self.can_write() {
+            return Vec::new();
+        }
+        let mut writes = Vec::new();
+        for object in std::mem::take(&mut self.unsettled) {
+            let target = Target::ConfigStatus(object);
+            let Some((write, is_met)) = self.status_write(&target) else {
+                self.pending.forget(&target);
+                continue;
+            };
+            // What is shown by now is written all the same when an earlier write may wait: it takes that one's place.
+            let wanted = !is_met || self.pending.awaits(&target);
+            if wanted && self.pending.note(&write) {
+                writes.push(write);
+            }
+            if is_met {
+                self.pending.forget(&target);
+            }
+        }
+        writes
+    }
+
+    /// Whether [`Engine::take_status_writes`] has something to look at.
+    #[must_use]
+    pub fn has_unsettled_status(&self) -> bool {
+        !self.unsettled.is_empty()
+    }
+
+    /// The status of an object, and whether the object shows it.
+    fn status_write(&self, target: &Target) -> Option<(Write, bool)> {
+        let Target::ConfigStatus(object) = target else { return None };
+        let config = self.index.config(object)?;
+        let problems = self.problems.get(object).map_or(&[][..], Vec::as_slice);
+        let outdated = self.states.get(object).is_some_and(|state| state.refused.is_some());
+        let status = ConfigStatus::new(config, problems, &self.intents.programmed(object), outdated);
+        let is_met = status.is_met_by(config);
+        Some((Write::ConfigStatus { object: object.clone(), status }, is_met))
+    }
+
+    /// Looks at the status of every Envoy config again, told before or not.
+    pub fn unsettle(&mut self) {
+        self.unsettle_all();
+        for object in &self.unsettled {
+            self.pending.forget(&Target::ConfigStatus(object.clone()));
+        }
+    }
+
+    /// A node opened its stream.
+    pub fn node_connected(&mut self, node: &str) {
+        self.intents.node_connected(node);
+        self.unsettle_all();
+    }
+
+    /// A node's stream ended. Call it when the node has no other stream open. It still runs what it said, and mostly comes
+    /// back at once: that stands until [`Engine::forget_node`].
+    pub fn node_gone(&mut self, node: &str) {
+        self.intents.node_gone(node);
+    }
+
+    /// What a node said on streams that ended, and did not repeat since, counts no more. A node that is not back is absent.
+    pub fn forget_node(&mut self, node: &str) {
+        self.intents.forget_node(node);
+        self.unsettle_all();
+    }
+
+    /// These nodes have a loader: they count in statuses also while they are not connected.
+    pub fn expect_nodes(&mut self, nodes: BTreeSet<Arc<str>>) {
+        if self.intents.expect_nodes(nodes) {
+            self.unsettle_all();
+        }
+    }
+
+    /// How many nodes there are stands in every status.
+    pub(super) fn unsettle_all(&mut self) {
+        self.unsettled.extend(self.index.owners().filter(|owner| owner.kind != Kind::Ingress));
+    }
+
+    /// A node says what became of a resource. Gives the objects that it concerns.
+    pub fn node_answered(&mut self, node: &str, outcome: &Outcome) -> Vec<ObjectKey> {
+        self.intents.answer(node, outcome);
+        let (Outcome::Acked { type_url, name, .. } | Outcome::Nacked { type_url, name, .. }) = outcome;
+        let owners: Vec<_> = self.intents.owners(type_url, name).cloned().collect();
+        self.unsettled.extend(owners.iter().filter(|owner| self.index.config(owner).is_some()).cloned());
+        owners
+    }
+}
