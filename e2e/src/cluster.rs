@@ -91,6 +91,17 @@ impl Cluster {
         command
     }
 
+    /// axonctl, in nobody's name: give it a `--kubeconfig`.
+    ///
+    /// # Errors
+    /// When `cargo xtask e2e` does not tell where it is.
+    pub fn axonctl(&self) -> Result<Command> {
+        let program = env::var_os("AXONEME_E2E_AXONCTL").context("no AXONEME_E2E_AXONCTL: the program axonctl")?;
+        let mut command = Command::new(program);
+        command.env_remove("KUBECONFIG");
+        Ok(command)
+    }
+
     /// An object, or a list of objects, as JSON: `get(&["ingress", "x", "-n", "y"])`.
     ///
     /// # Errors

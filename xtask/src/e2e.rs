@@ -73,6 +73,7 @@ impl E2e {
 
     fn test(&self, which: &Which) -> Result<()> {
         let report = paths::target().join("e2e-report");
+        shell::run(shell::cargo().args(["build", "--quiet", "--package", "axonctl"]))?;
         let mut cargo = shell::cargo();
         cargo
             .args(["test", "--package", "axoneme-e2e", "--features", "cluster", "--no-fail-fast"])
@@ -82,6 +83,7 @@ impl E2e {
             .env("RUST_LIB_BACKTRACE", "0")
             .env("AXONEME_E2E_STATE", which.state()?)
             .env("AXONEME_E2E_ECHO", images::binary(PROFILE, "axoneme-echo")?)
+            .env("AXONEME_E2E_AXONCTL", paths::target().join("debug/axonctl"))
             .env("AXONEME_E2E_REPORT", report);
         shell::run(&mut cargo)
     }
