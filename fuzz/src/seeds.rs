@@ -11,9 +11,11 @@ use axoneme_node::{reconcile::Record, state_file};
 use axoneme_operator::{file_source, yaml};
 use axoneme_xds::{Request, Resource, proto::Status, type_urls};
 use prost::Message as _;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::{frames, intent};
+
+const LISTENER: &str = "envoy.config.listener.v3.Listener";
 
 /// Folders with manifests, from the root of the repository.
 const FOLDERS: [&str; 5] =
@@ -114,9 +116,28 @@ pub fn xds_request() -> io::Result<Vec<Vec<u8>>> {
     ])
 }
 
+/// Listeners with what the node adds to them by itself, in one way and the other.
+fn listeners() -> [Json; 2] {
+    let original_dst = json!({"name": "envoy.filters.listener.original_dst", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
+    }});
+    let at = json!({"socket_address": {"address": "::1", "port_value": 80}});
+    let of = |name: &str| json!({"@type": format!("type.googleapis.com/{LISTENER}"), "name": name});
+    let (mut unbound, mut rich) = (of("unbound"), of("rich"));
+    unbound["bind_to_port"] = json!(false);
+    rich["listener_filters"] = json!([original_dst]);
+    rich["additional_addresses"] = json!([{"address": at}]);
+    rich["socket_options"] = json!([{"level": 1, "name": 36, "int_value": 7}]);
+    [unbound, rich]
+}
+
 /// What right resources become, and a redirect.
 fn intents() -> io::Result<Vec<Resource>> {
-    let right = resources()?.iter().filter_map(|json| decode(json, "").ok()).collect::<Vec<EnvoyResource>>();
+    let right = resources()?
+        .iter()
+        .chain(&listeners())
+        .filter_map(|json| decode(json, "").ok())
+        .collect::<Vec<EnvoyResource>>();
     let encoded = right.iter().map(|it| Resource::new(it.kind().type_url(), it.name(), it.encode()));
     let redirect = Redirect {
         frontends: ["10.96.0.1:80", "[fd00::1]:80"]

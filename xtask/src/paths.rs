@@ -6,9 +6,10 @@ use std::{env, path::PathBuf};
 
 use anyhow::{Context, Result};
 
-/// The root of the checkout.
+/// The root of the checkout. Cargo says which one it runs: checkouts that share a target folder share this program.
 pub(crate) fn root() -> PathBuf {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let here =
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     here.parent().map_or_else(|| here.clone(), PathBuf::from)
 }
 
