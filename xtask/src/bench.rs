@@ -1,9 +1,10 @@
-//! `cargo xtask bench`: what the redirect costs, and how long an edit takes, as ratios within one run; and how long a review of
-//! the webhook takes.
+//! `cargo xtask bench`: what the redirect costs, and how long an edit takes, as ratios within one run; how long a review of the
+//! webhook takes; and how soon all is well after a config that kills Envoy.
 //!
 //! Every way to the proxy is measured against the same Envoy, backend and client, in turns, round after round. A shared
 //! machine drifts from minute to minute; the ratio of two neighbours does not.
 
+mod crash;
 mod edits;
 mod load;
 mod report;
@@ -17,7 +18,7 @@ use axoneme_testnet::mesh::Programs;
 use self::{load::Load, report::Series, scene::Scene};
 use crate::{bpf, images, paths, setup, shell};
 
-/// Measure the webhook, the redirect against its rivals, the time of an edit, and memory.
+/// Measure the webhook, the redirect against its rivals, the time of an edit, memory, and a crash of Envoy.
 #[derive(clap::Args)]
 pub(crate) struct Bench {
     /// Measure only this part.
@@ -35,6 +36,9 @@ pub(crate) struct Bench {
     /// Edits of a file, each timed until it is served.
     #[arg(long, default_value_t = 40)]
     edits: usize,
+    /// Configs that kill Envoy, one after another.
+    #[arg(long, default_value_t = 5)]
+    crashes: usize,
     /// Take unoptimised programs: quick to build, to work on the bench itself.
     #[arg(long)]
     dev: bool,
@@ -46,6 +50,8 @@ enum Part {
     Webhook,
     /// Requests through the redirect and past it, edits, memory.
     Redirect,
+    /// What others see of a config that kills Envoy.
+    Crash,
 }
 
 /// As a release, but linked in seconds.
@@ -57,7 +63,18 @@ impl Bench {
         if wants(Part::Webhook) {
             webhook(self.dev)?;
         }
-        if wants(Part::Redirect) { self.redirect() } else { Ok(()) }
+        if wants(Part::Redirect) {
+            self.redirect()?;
+        }
+        if wants(Part::Crash) { self.crash() } else { Ok(()) }
+    }
+
+    fn crash(&self) -> Result<()> {
+        shell::need_root("the bench of a crash")?;
+        let (programs, echo) = build(self.dev)?;
+        let mut scene = Scene::build(&programs, &echo).context("build the scene of the bench")?;
+        report::print_crashes(&crash::time(&mut scene, self.crashes)?);
+        Ok(())
     }
 
     fn redirect(&self) -> Result<()> {

@@ -54,9 +54,14 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn open(to: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&to, Duration::from_secs(2))?;
+        Self::open_within(to, Duration::from_secs(5))
+    }
+
+    /// Neither the connection nor an answer may take longer than `limit`.
+    pub(super) fn open_within(to: SocketAddr, limit: Duration) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&to, limit)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.set_read_timeout(Some(limit))?;
         Ok(Self { stream, buffer: Vec::with_capacity(4096) })
     }
 

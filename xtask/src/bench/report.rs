@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::load::Sample;
+use super::{crash::Crash, load::Sample};
 
 /// The samples of one way, round by round.
 pub(super) struct Series {
@@ -32,6 +32,16 @@ pub(super) fn print(series: &[Series], edits: &[Duration], memory: &[(String, u6
     for (name, kb) in memory {
         let cpu = idle.iter().find(|(other, _)| other == name).map_or(0, |(_, cpu)| *cpu);
         println!("{name}: {:.1} MB resident, idle {}.{:02} % of a core", *kb as f64 / 1024.0, cpu / 100, cpu % 100);
+    }
+}
+
+pub(super) fn print_crashes(crashes: &[Crash]) {
+    println!(
+        "\na config that kills Envoy\n{:<10} {:>22} {:>22} {:>16}",
+        "", "all else serves after", "the cause told after", "requests failed"
+    );
+    for (index, Crash { restored, told, failed }) in crashes.iter().enumerate() {
+        println!("{:<10} {:>19.0} ms {:>19.0} ms {failed:>16}", index + 1, ms(*restored), ms(*told));
     }
 }
 

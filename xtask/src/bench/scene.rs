@@ -35,7 +35,8 @@ pub(super) struct Scene {
     node: Node,
     backend: SocketAddr,
     // The order of the fields is the order of the end: the lab last.
-    mesh: Mesh,
+    /// The mesh.
+    pub mesh: Mesh,
     _run: TempDir,
     _echo: (Process, Namespace),
     _lab: Lab,
