@@ -28,7 +28,7 @@ use crate::{Config, EnvoyBinary, metrics::ENVOY_EXITS};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Short, as what Envoy dies of is found by its deaths, and all else waits for it meanwhile.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// An Envoy that ran this long did not die of its start.
 const STABLE: Duration = Duration::from_secs(10);
 /// How long Envoy may take to end.
