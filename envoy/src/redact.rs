@@ -32,6 +32,9 @@ fn is_sensitive(field: &FieldDescriptor) -> bool {
     mark.is_some_and(|mark| field.options().get_extension(&mark).as_bool() == Some(true))
 }
 
+/// What an `Any` is made, as one without a type cannot be written as JSON.
+const NOTHING: &str = "type.googleapis.com/google.protobuf.Empty";
+
 /// A text or a DataSource says that something was there; anything else is emptied.
 fn blank(kind: &Kind, value: &mut Value) {
     match value {
@@ -39,8 +42,12 @@ fn blank(kind: &Kind, value: &mut Value) {
         Value::Map(entries) => entries.clear(),
         Value::Message(inner) => {
             *inner = DynamicMessage::new(inner.descriptor());
+            let (field, text) = match inner.descriptor().full_name() {
+                "google.protobuf.Any" => ("type_url", NOTHING),
+                _ => ("inline_string", REDACTED),
+            };
             // Not a DataSource: it stays empty.
-            let _ = inner.try_set_field_by_name("inline_string", Value::String(REDACTED.to_owned()));
+            let _ = inner.try_set_field_by_name(field, Value::String(text.to_owned()));
         }
         Value::String(text) => REDACTED.clone_into(text),
         other => *other = Value::default_value(kind),
@@ -75,6 +82,20 @@ mod tests {
             "name": "s",
             "generic_secret": {"secret": source("hidden")},
         });
+        let provider = json!({
+            "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+            "name": "c",
+            "transport_socket": {"name": "tls", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.PrivateKeyProvider",
+                "provider_name": "p",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.http.api_key_auth.v3.KeySource",
+                    "header": "hidden",
+                },
+            }},
+        });
+        let shown = decode(&provider, "r").ok().unwrap().redacted().to_json().unwrap().to_string();
+        assert!(!shown.contains("hidden") && shown.contains("google.protobuf.Empty"), "{shown}");
         for json in [secret, cluster, generic] {
             let shown = decode(&json, "r").ok().unwrap().redacted().to_json().unwrap().to_string();
             assert!(!shown.contains("hidden"), "{shown}");
