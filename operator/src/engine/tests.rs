@@ -266,9 +266,8 @@ fn a_version_that_is_refused_is_not_what_nodes_run() {
     assert_eq!(programmed(&mut engine), "Programmed False: 1/1 nodes run the last good version of this object");
 }
 
-#[test]
-fn a_status_that_came_true_by_itself_takes_the_place_of_one_that_may_wait() {
-    let mut engine = synced();
+/// What a first status of the config `a` leads to, once the API server shows it.
+fn first_status_is_shown(engine: &mut Engine) -> Changes {
     let SourceEvent::Apply(Object::EnvoyConfig(mut config)) = config("a", "connect_timeout: 1s") else { panic!() };
     engine.apply(SourceEvent::Apply(Object::EnvoyConfig(config.clone())));
     let writes = engine.take_status_writes();
@@ -276,7 +275,13 @@ fn a_status_that_came_true_by_itself_takes_the_place_of_one_that_may_wait() {
     let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
     let shown = status.to_status(&now);
     (config.conditions, config.observed_generation) = (shown.conditions, shown.observed_generation);
-    engine.apply(SourceEvent::Apply(Object::EnvoyConfig(config)));
+    engine.apply(SourceEvent::Apply(Object::EnvoyConfig(config)))
+}
+
+#[test]
+fn a_status_that_came_true_by_itself_takes_the_place_of_one_that_may_wait() {
+    let mut engine = synced();
+    first_status_is_shown(&mut engine);
     assert_eq!(engine.take_status_writes(), []);
 
     engine.node_connected("n");
@@ -321,14 +326,7 @@ fn an_object_that_cannot_be_read_keeps_its_last_good_version_over_a_relist() {
 #[test]
 fn a_status_that_is_shown_is_not_written() {
     let mut engine = synced();
-    let SourceEvent::Apply(Object::EnvoyConfig(mut config)) = config("a", "connect_timeout: 1s") else { panic!() };
-    engine.apply(SourceEvent::Apply(Object::EnvoyConfig(config.clone())));
-    let writes = engine.take_status_writes();
-    let [Write::ConfigStatus { status, .. }] = &writes[..] else { panic!("{writes:?}") };
-    let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
-    let shown = status.to_status(&now);
-    (config.conditions, config.observed_generation) = (shown.conditions, shown.observed_generation);
-    let changes = engine.apply(SourceEvent::Apply(Object::EnvoyConfig(config)));
+    let changes = first_status_is_shown(&mut engine);
     assert_eq!(changes.intents, BTreeSet::new());
     assert_eq!(engine.take_status_writes(), []);
 
