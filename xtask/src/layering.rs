@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::shell;
 
 /// Packages, and the beginnings of names that must not be in their trees.
-const FORBIDDEN: [(&str, &[&str]); 6] = [
+const FORBIDDEN: [(&str, &[&str]); 7] = [
     // The node-loader knows the kernel and nothing of Kubernetes; reflection over Envoy's messages costs 15 MB.
     ("axoneme-node", &["kube", "k8s-", "axoneme-operator", "prost-reflect"]),
     ("axoneme-operator", &["aya", "rtnetlink", "axoneme-node", "axoneme-bpf"]),
@@ -13,6 +13,7 @@ const FORBIDDEN: [(&str, &[&str]); 6] = [
     ("axoneme-xds", &["axoneme-"]),
     ("axoneme-envoy", &["axoneme-"]),
     ("axoneme-bpf-common", &["axoneme-"]),
+    ("axoneme-hostkey", &[""]),
 ];
 
 /// Fails with every dependency that a rule forbids.
