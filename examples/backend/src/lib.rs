@@ -10,6 +10,7 @@ mod grpc;
 mod line;
 mod memory;
 mod script;
+mod streams;
 mod tls;
 mod web;
 

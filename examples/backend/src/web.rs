@@ -7,6 +7,9 @@
 //! | `/auth...` | 200 for `x-token: good` and 401 for any other: what Envoy's external authorization asks over HTTP |
 //! | `/seen/CASE` | how many requests with `x-case: CASE` came here |
 //! | `/log` | the lines of the access logs that Envoy sent here |
+//! | `/upload` | how many bytes were sent |
+//! | `/download/BYTES` | so many bytes |
+//! | `/events/SECONDS` | two server-sent events, so far apart |
 
 use std::{io, sync::Arc};
 
@@ -26,7 +29,7 @@ use serde_json::{Map, Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, copy, split};
 use tonic::body::Body;
 
-use crate::{Backend, grpc, script::Step};
+use crate::{Backend, grpc, script::Step, streams};
 
 /// What a server knows of its client's handshake.
 #[derive(Clone, Default)]
@@ -67,6 +70,12 @@ async fn answer(backend: &Arc<Backend>, mut request: Request<Incoming>, tls: &Tl
         plain(StatusCode::OK, backend.memory.requests(case).to_string())
     } else if path == "/log" {
         plain(StatusCode::OK, backend.memory.lines())
+    } else if path == "/upload" {
+        plain(StatusCode::OK, streams::count(request.into_body()).await?.to_string())
+    } else if let Some(bytes) = path.strip_prefix("/download/").and_then(|bytes| bytes.parse().ok()) {
+        streams::long(bytes)
+    } else if let Some(seconds) = path.strip_prefix("/events/").and_then(|seconds| seconds.parse().ok()) {
+        streams::events(seconds)
     } else if let Some(protocol) = headers.get(UPGRADE).cloned() {
         let upgraded = upgrade::on(&mut request);
         tokio::spawn(async move {
