@@ -99,6 +99,11 @@ impl Client {
         self
     }
 
+    /// Says what the node can do, from the next stream on. True if that is not what was said before.
+    pub fn set_features(&mut self, features: Vec<String>) -> bool {
+        std::mem::replace(&mut self.node.client_features, features) != self.node.client_features
+    }
+
     /// Begins a stream: the requests to send, one per type.
     ///
     /// They say what is held. A name with an update that is not settled, or that never had a good version, is reported

@@ -1,7 +1,7 @@
 //! The messages of delta discovery, written by hand.
 //!
-//! Field numbers are those of `envoy/service/discovery/v3/discovery.proto`, `envoy/config/core/v3/base.proto` and
-//! `google/rpc/status.proto`. Fields that we neither read nor write are left out: prost skips them. Bodies are
+//! Field numbers are those of `envoy/service/discovery/v3/discovery.proto`, `envoy/config/core/v3/base.proto`,
+//! `envoy/type/v3/semantic_version.proto` and `google/rpc/status.proto`. Fields that we neither read nor write are left out: prost skips them. Bodies are
 //! [`Bytes`], so that one encoded resource is shared by the store and every stream.
 
 use std::collections::BTreeMap;
@@ -88,6 +88,34 @@ pub struct Node {
     /// The program, `envoy` for one.
     #[prost(string, tag = "6")]
     pub user_agent_name: String,
+    /// The program's version, if it tells it in numbers.
+    #[prost(message, optional, tag = "8")]
+    pub user_agent_build_version: Option<BuildVersion>,
+    /// What the client can do beyond the protocol, in names of the form `com.acme.feature`.
+    #[prost(string, repeated, tag = "10")]
+    pub client_features: Vec<String>,
+}
+
+/// `envoy.config.core.v3.BuildVersion`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct BuildVersion {
+    /// The version.
+    #[prost(message, optional, tag = "1")]
+    pub version: Option<SemanticVersion>,
+}
+
+/// `envoy.type.v3.SemanticVersion`.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct SemanticVersion {
+    /// The first number.
+    #[prost(uint32, tag = "1")]
+    pub major_number: u32,
+    /// The second number.
+    #[prost(uint32, tag = "2")]
+    pub minor_number: u32,
+    /// The third number.
+    #[prost(uint32, tag = "3")]
+    pub patch: u32,
 }
 
 /// `google.rpc.Status`, the reason in a NACK.

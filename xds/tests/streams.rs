@@ -215,6 +215,43 @@ async fn a_caller_with_anothers_token_is_refused() {
     server.shut_down().await;
 }
 
+/// Tells what nodes say they can do.
+struct Ears(mpsc::UnboundedSender<Vec<String>>);
+
+impl Host for Ears {
+    async fn authorize(&self, caller: Caller) -> Result<Arc<str>, Status> {
+        let _ = self.0.send(caller.node.client_features);
+        Ok(caller.node.id.into())
+    }
+
+    fn observe(&self, _: Event) {}
+}
+
+#[tokio::test]
+async fn a_node_that_can_something_new_opens_a_new_stream_to_say_so() {
+    let (channel, incoming) = in_memory();
+    let (said, mut heard) = mpsc::unbounded_channel();
+    let one = Resource::new(SECRET, "one/s", "1");
+    let service = AdsServer::new(Hub::new(store(&[one])), Policy::intents(), Arc::new(Ears(said)));
+    tokio::spawn(server_builder().add_service(service).serve_with_incoming(incoming));
+    let mut subscription = start(client("one"), channel, "one");
+    let settler = subscription.settler();
+    accept(&mut subscription, 1).await;
+    let mut hear = async || tokio::time::timeout(SOON, heard.recv()).await.expect("in time").expect("a server");
+    assert!(hear().await.is_empty());
+    let flight = vec!["flight".to_owned()];
+    // Said twice, it is news once.
+    for features in [flight.clone(), flight.clone(), Vec::new()] {
+        settler.set_features(features);
+    }
+    assert_eq!(hear().await, flight);
+    assert!(hear().await.is_empty());
+    // Nothing is sent again, and that is no loss of the server.
+    while let Ok(Some(signal)) = tokio::time::timeout(Duration::from_millis(200), subscription.next()).await {
+        assert!(matches!(signal, Signal::Connected), "{signal:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_driver_without_credentials_tries_again() {
     let (channel, incoming) = in_memory();

@@ -28,6 +28,8 @@ pub const SHARDS: u32 = 4096;
 pub const HOST_HEADER: &str = "x-axoneme-host";
 /// The request header that carries the shard's number in decimal; the scope key. Overwritten like [`HOST_HEADER`].
 pub const SHARD_HEADER: &str = "x-axoneme-shard";
+/// The Envoy that the module is made for: Envoy promises the ABI of modules for one version only.
+pub const ENVOY: [u32; 3] = [1, 40, 0];
 /// The module's name in `dynamic_module_config`: Envoy looks for `lib{MODULE}.so`.
 pub const MODULE: &str = "axoneme_envoy_module";
 /// The name of the HTTP filter in the listener, and so the key of `typed_per_filter_config` that says "a route matched".

@@ -67,13 +67,28 @@ pub struct Settler {
 enum Word {
     Settle(Receipt, Result<(), String>),
     TakeBack(Key, Option<Arc<str>>),
+    Features(Vec<String>),
+}
+
+/// What a stream does about a word.
+enum Act {
+    Nothing,
+    Send(Request),
+    Reopen,
 }
 
 impl Word {
-    fn tell(self, client: &mut Client) -> Option<Request> {
+    fn tell(self, client: &mut Client) -> Act {
         match self {
-            Self::Settle(receipt, result) => client.settle(receipt, result),
-            Self::TakeBack(key, held) => Some(client.take_back(&key, held)),
+            Self::Settle(receipt, result) => client.settle(receipt, result).map_or(Act::Nothing, Act::Send),
+            Self::TakeBack(key, held) => Act::Send(client.take_back(&key, held)),
+            Self::Features(features) => {
+                if client.set_features(features) {
+                    Act::Reopen
+                } else {
+                    Act::Nothing
+                }
+            }
         }
     }
 }
@@ -87,6 +102,12 @@ impl Settler {
     /// Takes an ACK back: see [`Client::take_back`].
     pub fn take_back(&self, key: Key, held: Option<Arc<str>>) {
         let _ = self.words.send(Word::TakeBack(key, held));
+    }
+
+    /// Says what the node can do: see [`Client::set_features`]. A stream that began with other words is ended for a new one,
+    /// as a node speaks of itself at the beginning only.
+    pub fn set_features(&self, features: Vec<String>) {
+        let _ = self.words.send(Word::Features(features));
     }
 }
 
@@ -115,13 +136,21 @@ struct Driver {
 /// Nobody listens any more.
 struct Gone;
 
+/// How a stream ended.
+enum End {
+    Lost(Status),
+    /// By our own will, for another one at once.
+    Reopen,
+}
+
 impl Driver {
     async fn run(mut self, channel: Channel, mut metadata: impl FnMut() -> Result<MetadataMap, String> + Send) {
         let mut backoff = Backoff::default();
         loop {
             let reason = match metadata() {
                 Ok(metadata) => match self.stream(&channel, metadata, &mut backoff).await {
-                    Ok(status) => format!("{}: {}", status.code(), status.message()),
+                    Ok(End::Lost(status)) => format!("{}: {}", status.code(), status.message()),
+                    Ok(End::Reopen) => continue,
                     Err(Gone) => return,
                 },
                 Err(reason) => reason,
@@ -137,12 +166,7 @@ impl Driver {
     }
 
     /// One stream, from the attempt to open it to its end.
-    async fn stream(
-        &mut self,
-        channel: &Channel,
-        metadata: MetadataMap,
-        backoff: &mut Backoff,
-    ) -> Result<Status, Gone> {
+    async fn stream(&mut self, channel: &Channel, metadata: MetadataMap, backoff: &mut Backoff) -> Result<End, Gone> {
         // Unbounded, as a server that waits for us to read must not keep us from answering.
         let (requests, outgoing) = mpsc::unbounded_channel();
         let send = |request: Request| requests.send(request).is_ok();
@@ -154,7 +178,7 @@ impl Driver {
         };
         let mut responses = match opened {
             Ok(responses) => responses,
-            Err(status) => return Ok(status),
+            Err(status) => return Ok(End::Lost(status)),
         };
         let mut connected = false;
         loop {
@@ -162,8 +186,8 @@ impl Driver {
                 response = responses.message() => {
                     let response = match response {
                         Ok(Some(response)) => response,
-                        Ok(None) => return Ok(Status::unavailable("the server ended the stream")),
-                        Err(status) => return Ok(status),
+                        Ok(None) => return Ok(End::Lost(Status::unavailable("the server ended the stream"))),
+                        Err(status) => return Ok(End::Lost(status)),
                     };
                     if !connected {
                         // Not before: a refusal comes after the headers.
@@ -177,9 +201,13 @@ impl Driver {
                     }
                     received.request.map(send);
                 }
-                Some(word) = self.words.recv() => {
-                    word.tell(&mut self.client).map(send);
-                }
+                Some(word) = self.words.recv() => match word.tell(&mut self.client) {
+                    Act::Nothing => {}
+                    Act::Send(request) => {
+                        send(request);
+                    }
+                    Act::Reopen => return Ok(End::Reopen),
+                },
                 () = signals.closed() => return Err(Gone),
             }
         }
