@@ -34,6 +34,9 @@ pub const INGRESS_LABEL: (&str, &str) = ("cilium.io/ingress", "true");
 /// Address of the endpoint that nobody dials. It is there because load balancers announce a Service only when it has one.
 pub const DUMMY_ENDPOINT: (&str, u16) = ("192.192.192.192", 9999);
 
+/// Feature of a node in the first message of its stream: its Envoy has the module that finds a host's routes by hash.
+pub const HOSTKEY_FEATURE: &str = "io.axoneme.hostkey";
+
 /// Audience of the node-loader's token.
 pub const TOKEN_AUDIENCE: &str = "axoneme-operator";
 
@@ -61,12 +64,29 @@ pub fn ingress_service(ingress: &str) -> String {
     format!("cilium-ingress-{ingress}")
 }
 
+/// The Service of all Ingresses in shared mode, in the operator's namespace. The operator can be told another name.
+pub const SHARED_SERVICE: &str = "cilium-ingress";
+
 /// Namespace and name under which an Ingress's Envoy resources stand, as Cilium would name its CiliumEnvoyConfig:
 /// `<namespace>/cilium-ingress-<namespace>-<ingress>`.
 #[must_use]
 pub fn ingress_origin(namespace: &str, ingress: &str) -> String {
     format!("{namespace}/cilium-ingress-{namespace}-{ingress}")
 }
+
+/// Listener that is bound to a port of the nodes themselves. Without a namespace, so that no object of a user can define it.
+#[must_use]
+pub fn host_listener(port: u16) -> String {
+    format!("{HOST_LISTENER}{port}")
+}
+
+/// The port of such a listener.
+#[must_use]
+pub fn host_listener_port(name: &str) -> Option<u16> {
+    name.strip_prefix(HOST_LISTENER)?.parse().ok()
+}
+
+const HOST_LISTENER: &str = "host-port:";
 
 /// Resource name of a redirect: `namespace/service:port`.
 #[must_use]

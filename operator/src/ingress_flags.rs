@@ -1,16 +1,28 @@
 //! Flags that concern Ingresses, under the names of Cilium's operator where it has them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
-use axoneme_operator::{
-    Name,
-    model::{IngressDefaults, RedirectCode, options},
-};
+use axoneme_api::names;
 use clap::{ArgAction, Args};
 
+use crate::{
+    Name,
+    model::{HostNetwork, IngressDefaults, RedirectCode, options, options::Mode},
+    source::Selector,
+};
+
 /// What holds of Ingresses that do not say otherwise.
-#[derive(Debug, Args)]
-pub(crate) struct IngressFlags {
+#[derive(Clone, Debug, Args)]
+pub struct IngressFlags {
+    /// Whether an Ingress that does not say so has an address of its own (dedicated), or that of all the others (shared); the
+    /// annotation loadbalancer-mode says otherwise.
+    #[arg(long, env = "AXONEME_INGRESS_DEFAULT_LB_MODE", default_value = "dedicated", value_parser = mode)]
+    ingress_default_lb_mode: Mode,
+
+    /// The Service of all Ingresses in shared mode, in the operator's namespace.
+    #[arg(long, env = "AXONEME_INGRESS_SHARED_LB_SERVICE_NAME", default_value = names::SHARED_SERVICE, value_name = "NAME")]
+    ingress_shared_lb_service_name: String,
+
     /// Whether plain requests for hosts with TLS are sent to https; the annotation force-https says otherwise.
     #[arg(long, env = "AXONEME_ENFORCE_INGRESS_HTTPS", default_value_t = true, action = ArgAction::Set)]
     enforce_ingress_https: bool,
@@ -36,23 +48,65 @@ pub(crate) struct IngressFlags {
     #[arg(long, env = "AXONEME_INGRESS_DEFAULT_XFF_NUM_TRUSTED_HOPS", default_value_t = 0)]
     ingress_default_xff_num_trusted_hops: u32,
 
+    /// Whether the address of a connection is the client's own, which x-forwarded-for must end with. With false the header is
+    /// taken as it comes: for proxies in front that write it.
+    #[arg(long, env = "AXONEME_INGRESS_USE_REMOTE_ADDRESS", default_value_t = true, action = ArgAction::Set)]
+    ingress_use_remote_address: bool,
+
+    /// Whether connections must begin with a PROXY protocol header, which says the client's address; others are closed. The
+    /// annotation proxy-protocol says otherwise.
+    #[arg(long, env = "AXONEME_ENABLE_INGRESS_PROXY_PROTOCOL", default_value_t = false, action = ArgAction::Set)]
+    enable_ingress_proxy_protocol: bool,
+
+    /// Whether Ingresses are served at ports of the nodes themselves, each at its own: the annotation host-listener-port.
+    #[arg(long, env = "AXONEME_INGRESS_HOSTNETWORK_ENABLED", default_value_t = false, action = ArgAction::Set)]
+    ingress_hostnetwork_enabled: bool,
+
+    /// Labels of the nodes that do so, as KEY=VALUE,...; all nodes without.
+    #[arg(long, env = "AXONEME_INGRESS_HOSTNETWORK_NODELABELSELECTOR", default_value = "", value_parser = selector)]
+    ingress_hostnetwork_nodelabelselector: Selector,
+
+    /// The range of the nodes' own --port-range, which no Ingress may ask for.
+    #[arg(long, env = "AXONEME_PROXY_PORT_RANGE", default_value = "10000-20000", value_parser = ports)]
+    proxy_port_range: RangeInclusive<u16>,
+
     /// Annotations and labels of an Ingress that start so are copied to its Service.
     #[arg(long, env = "AXONEME_INGRESS_LB_ANNOTATION_PREFIXES", value_delimiter = ',', value_name = "PREFIX")]
     ingress_lb_annotation_prefixes: Option<Vec<String>>,
 }
 
-impl From<IngressFlags> for IngressDefaults {
-    fn from(flags: IngressFlags) -> Self {
-        Self {
+impl IngressFlags {
+    /// What the flags amount to for an operator of this namespace.
+    #[must_use]
+    pub fn defaults(self, namespace: &str) -> IngressDefaults {
+        let flags = self;
+        let selector = flags.ingress_hostnetwork_nodelabelselector;
+        let host_network = HostNetwork {
+            nodes: (!selector.labels.is_empty()).then_some(selector),
+            proxy_ports: flags.proxy_port_range,
+        };
+        IngressDefaults {
+            mode: flags.ingress_default_lb_mode,
+            shared_service: Name::new(namespace, &flags.ingress_shared_lb_service_name),
             enforce_https: flags.enforce_ingress_https,
             redirect_code: flags.ingress_redirect_code,
             secret: flags.ingress_default_secret,
             request_timeout: flags.ingress_default_request_timeout,
             stream_idle_timeout: flags.ingress_default_stream_idle_timeout,
             trusted_hops: flags.ingress_default_xff_num_trusted_hops,
-            copied_prefixes: flags.ingress_lb_annotation_prefixes.unwrap_or_else(|| Self::default().copied_prefixes),
+            use_remote_address: flags.ingress_use_remote_address,
+            proxy_protocol: flags.enable_ingress_proxy_protocol,
+            host_network: flags.ingress_hostnetwork_enabled.then_some(host_network),
+            class: BTreeMap::new(),
+            copied_prefixes: flags
+                .ingress_lb_annotation_prefixes
+                .unwrap_or_else(|| IngressDefaults::default().copied_prefixes),
         }
     }
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    Mode::parse(text).ok_or_else(|| "want dedicated or shared".to_owned())
 }
 
 fn redirect_code(text: &str) -> Result<RedirectCode, String> {
@@ -68,4 +122,20 @@ fn name(text: &str) -> Result<Name, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     options::duration(text).ok_or_else(|| "want a duration such as 30s, 1m30s or 0".to_owned())
+}
+
+fn selector(text: &str) -> Result<Selector, String> {
+    let pair = |pair: &str| pair.split_once('=').map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()));
+    let pairs = text.split(',').filter(|text| !text.trim().is_empty());
+    let labels = pairs.map(pair).collect::<Option<_>>().ok_or("want KEY=VALUE,...")?;
+    let selector = Selector { labels, ..Selector::default() };
+    match selector.mistakes().into_iter().next() {
+        Some((_, why)) => Err(why),
+        None => Ok(selector),
+    }
+}
+
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let range = text.split_once('-').and_then(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?));
+    range.filter(|range| !range.is_empty()).ok_or_else(|| "want a range of ports such as 10000-20000".to_owned())
 }

@@ -11,11 +11,13 @@ mod defaults;
 mod host;
 mod ingest;
 pub mod options;
+mod passthrough;
 
 pub use certificates::named_secrets;
-pub use defaults::{IngressDefaults, RedirectCode};
+pub use defaults::{HostNetwork, IngressDefaults, RedirectCode};
 pub use host::Host;
-pub use ingest::ingest;
+pub use ingest::{field_of, ingest};
+pub use passthrough::Target;
 
 /// What a listener serves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct HttpModel {
     pub hosts: BTreeMap<Host, VirtualHost>,
     /// The Secret that proves who we are to clients that ask for a name. Only those that can be used. Empty: no TLS.
     pub certificates: BTreeMap<Host, Name>,
+    /// Names whose connections are passed on as they are, none of which has a certificate here. `None`: they are closed at once.
+    pub passthrough: BTreeMap<Host, Option<Target>>,
+    /// How clients get here.
+    pub exposure: options::Exposure,
     /// Limits of each request.
     pub limits: Limits,
     /// How requests are read.
@@ -48,6 +54,9 @@ pub struct Route {
     pub matcher: PathMatch,
     /// Who answers.
     pub action: Action,
+    /// Not written for this host: the default backend, or the routes of what covers a host that only `tls` names. It stands back
+    /// behind what other Ingresses at the same address write.
+    pub implied: bool,
 }
 
 /// Which requests, by their path.
@@ -62,6 +71,16 @@ pub enum PathMatch {
 }
 
 impl PathMatch {
+    /// In words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Exact(path) => format!("path {path}"),
+            Self::Regex(regex) => format!("paths like {regex}"),
+            Self::Prefix(path) => format!("paths from {path}"),
+        }
+    }
+
     /// The order in which routes are tried: exact, then expressions, then prefixes; each longer before shorter.
     fn precedence(&self) -> (u8, Reverse<usize>, &str) {
         match self {
@@ -129,6 +148,10 @@ pub struct Limits {
 pub struct Connection {
     /// How long a request may be silent before it matches a route. Zero: as long as it wants.
     pub idle: Duration,
+    /// Clients are behind a proxy that says their address in a PROXY protocol header; without one nobody may connect.
+    pub proxy_protocol: bool,
+    /// The peer is taken for a proxy, and `x-forwarded-for` as it comes.
+    pub forwarded_as_is: bool,
     /// How many proxies in front are believed.
     pub trusted_hops: u32,
     /// What becomes of `%2F` and `%5C` in paths.
@@ -147,6 +170,18 @@ impl HttpModel {
             Action::Unavailable => None,
         });
         forwards.collect()
+    }
+
+    /// Every target of passthrough, once.
+    #[must_use]
+    pub fn targets(&self) -> BTreeSet<&Target> {
+        self.passthrough.values().flatten().collect()
+    }
+
+    /// Whether somebody in front of us is believed to say by which protocol a client came.
+    #[must_use]
+    pub fn is_behind_proxy(&self) -> bool {
+        self.connection.trusted_hops > 0 || self.connection.forwarded_as_is
     }
 
     /// Every Secret whose certificate is shown, once.

@@ -17,6 +17,7 @@ use crate::{
     Changes, Engine, ObjectKey, Problem, ProblemChange, Report, SourceEvent, Write,
     file_source::{FileProblem, FileSource, Folder, FolderError, Ignored, Location},
     local::{Local, Pools},
+    model::IngressDefaults,
     run::driver::{self, World},
     serve,
     supervise::Supervisor,
@@ -36,6 +37,8 @@ pub struct Options {
     pub pools: Pools,
     /// What Envoy configs may make Envoy do.
     pub policy: Policy,
+    /// What holds of Ingresses that do not say otherwise.
+    pub ingress: IngressDefaults,
 }
 
 /// A running operator. Clones look at the same one.
@@ -85,7 +88,7 @@ struct FolderNotes {
 /// [`Overview`].
 pub fn start(options: Options, tasks: &mut Supervisor) -> Result<(Standalone, Channel), FolderError> {
     let (source, first) = FileSource::open(&options.folder)?;
-    let hub = Hub::new(Engine::under(options.policy.clone()));
+    let hub = Hub::new(Engine::under(options.policy.clone()).with_defaults(options.ingress));
     let shutdown = tasks.shutdown();
 
     let (events, told) = mpsc::channel(EVENTS);
@@ -152,7 +155,7 @@ impl World for Machine {
 
     fn step_down(&mut self) {}
 
-    fn problems(&mut self, _: &Engine, _: &ObjectKey, _: &ProblemChange) {}
+    fn problems(&mut self, _: &Engine, _: &ObjectKey, _: &ProblemChange, _: bool) {}
 
     fn changed(&mut self) {
         self.revision.send_modify(|revision| *revision += 1);

@@ -3,6 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::options::Passthrough;
 use super::{Host, IngressDefaults};
 use crate::index::Index;
 use crate::problem::{Problem, Reason};
@@ -31,11 +32,21 @@ fn secret(ingress: &Ingress, tls: &Tls, defaults: &IngressDefaults) -> Option<Na
 }
 
 /// Understands `spec.tls`. The first entry for a name counts.
-pub(super) fn certificates(ingress: &Ingress, index: &Index, defaults: &IngressDefaults) -> Certificates {
+pub(super) fn certificates(
+    ingress: &Ingress,
+    index: &Index,
+    defaults: &IngressDefaults,
+    passthrough: &Passthrough,
+) -> Certificates {
     let mut found = Certificates::default();
     let mut claimed: BTreeMap<Host, Name> = BTreeMap::new();
     for (at, tls) in ingress.tls.iter().enumerate() {
         let field = format!("spec.tls[{at}]");
+        if *passthrough == Passthrough::All {
+            let why = "has no effect with TLS passthrough: backends show their own certificates";
+            found.problems.push(Problem::warning(Reason::Unsupported, field, why));
+            continue;
+        }
         let hosts = found.hosts_of(&field, tls);
         let Some(secret) = secret(ingress, tls, defaults) else {
             let why = "names no Secret, and the operator has no default one: its hosts are served without TLS only";
@@ -44,6 +55,11 @@ pub(super) fn certificates(ingress: &Ingress, index: &Index, defaults: &IngressD
         };
         let is_usable = found.check(&field, &secret, index);
         for (field, host) in hosts {
+            if passthrough.includes(&host) {
+                let why = format!("{} is passed through: its backend shows its own certificate", host.pattern());
+                found.problems.push(Problem::warning(Reason::Conflict, field, why));
+                continue;
+            }
             match claimed.entry(host.clone()) {
                 Entry::Vacant(free) => drop(free.insert(secret.clone())),
                 Entry::Occupied(first) if *first.get() == secret => {}

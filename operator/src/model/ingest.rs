@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::certificates::{Certificates, certificates};
-use super::options::Options;
+use super::options::{Options, Passthrough};
+use super::passthrough::Passed;
 use super::{
-    Action, Backend, Connection, Host, HttpModel, IngressDefaults, Limits, PathMatch, Route, Speaks, VirtualHost,
+    Action, Backend, Connection, Host, HttpModel, IngressDefaults, Limits, PathMatch, Route, Speaks, Target,
+    VirtualHost,
 };
 use crate::index::Index;
 use crate::problem::{Problem, Reason};
@@ -16,11 +18,13 @@ use crate::source::{self, Ingress, Name, PathRule, PathType, PortRef, ServicePor
 #[must_use]
 pub fn ingest(ingress: &Ingress, index: &Index, defaults: &IngressDefaults) -> (HttpModel, Vec<Problem>) {
     let (options, problems) = Options::of(ingress, defaults);
-    let mut ingest = Ingest { ingress, index, options, hosts: BTreeMap::new(), problems };
+    let (hosts, passed) = (BTreeMap::new(), Passed::default());
+    let mut ingest = Ingest { ingress, index, options, hosts, passed, problems };
     for (at, rule) in ingress.rules.iter().enumerate() {
         ingest.rule(&format!("spec.rules[{at}]"), rule);
     }
-    let Certificates { hosts: tls, usable, problems } = certificates(ingress, index, defaults);
+    let Certificates { hosts: tls, usable, problems } =
+        certificates(ingress, index, defaults, &ingest.options.passthrough);
     ingest.problems.extend(problems);
     let https_only = ingest.options.force_https.unwrap_or(defaults.enforce_https).then_some(defaults.redirect_code);
     ingest.default_backend();
@@ -31,41 +35,49 @@ pub fn ingest(ingress: &Ingress, index: &Index, defaults: &IngressDefaults) -> (
     let has_tls = |host: &Host| {
         [Some(host), host.wildcard().as_ref(), Some(&Host::Any)].into_iter().flatten().any(|it| tls.contains(it))
     };
-    let route = |(matcher, action)| Route { matcher, action };
-    let virtual_host = |(host, routes): (Host, BTreeMap<PathMatch, Action>)| {
+    let virtual_host = |(host, routes): (Host, BTreeMap<PathMatch, Route>)| {
         let https_only = https_only.filter(|_| has_tls(&host));
-        (host, VirtualHost { routes: routes.into_iter().map(route).collect(), https_only })
+        (host, VirtualHost { routes: routes.into_values().collect(), https_only })
     };
+    let served = ingest.hosts.into_iter().map(virtual_host);
+    // Nobody serves their plain requests, which would be other hosts' otherwise.
+    let passed =
+        ingest.passed.hosts.keys().map(|host| (host.clone(), VirtualHost { https_only, ..VirtualHost::default() }));
     let options = &ingest.options;
     let model = HttpModel {
+        hosts: served.chain(passed).collect(),
         certificates: usable,
+        passthrough: ingest.passed.hosts.clone(),
+        exposure: options.exposure,
         limits: Limits {
             request: options.request_timeout.unwrap_or(defaults.request_timeout),
             idle: options.stream_idle_timeout.unwrap_or(defaults.stream_idle_timeout),
         },
         connection: Connection {
             idle: defaults.stream_idle_timeout,
+            proxy_protocol: options.proxy_protocol.unwrap_or(defaults.proxy_protocol),
+            forwarded_as_is: !defaults.use_remote_address,
             trusted_hops: defaults.trusted_hops,
             escaped_slashes: options.escaped_slashes,
             underscores: options.underscores,
         },
         sources: options.service.sources.clone(),
-        hosts: ingest.hosts.into_iter().map(virtual_host).collect(),
     };
-    (model, ingest.problems)
+    (model, [ingest.problems, ingest.passed.problems].concat())
 }
 
 struct Ingest<'a> {
     ingress: &'a Ingress,
     index: &'a Index,
     options: Options,
-    hosts: BTreeMap<Host, BTreeMap<PathMatch, Action>>,
+    hosts: BTreeMap<Host, BTreeMap<PathMatch, Route>>,
+    passed: Passed,
     problems: Vec<Problem>,
 }
 
-impl Ingest<'_> {
+impl<'a> Ingest<'a> {
     fn rule(&mut self, field: &str, rule: &source::Rule) {
-        let host = match rule.host.as_deref().map_or(Ok(Host::Any), Host::parse) {
+        let host = match written_host(rule) {
             Ok(host) => host,
             Err(why) => {
                 let why = format!("{why}; the rule is ignored");
@@ -76,6 +88,12 @@ impl Ingest<'_> {
             let why = "a rule without http serves nothing and is ignored";
             return self.problems.push(Problem::warning(Reason::Unsupported, field, why));
         };
+        if self.options.passthrough.includes(&host) {
+            let mut passed = std::mem::take(&mut self.passed);
+            passed.rule(field, &host, paths, |field, backend| self.target(field, backend));
+            self.passed = passed;
+            return;
+        }
         for (at, path) in paths.iter().enumerate() {
             self.path(&host, &format!("{field}.http.paths[{at}]"), path);
         }
@@ -87,8 +105,8 @@ impl Ingest<'_> {
             Err((part, why)) => return self.error(Reason::Invalid, format!("{field}.{part}"), why),
         };
         let action = self.action(&format!("{field}.backend"), &rule.backend);
-        match self.hosts.entry(host.clone()).or_default().entry(matcher) {
-            Entry::Vacant(free) => drop(free.insert(action)),
+        match self.hosts.entry(host.clone()).or_default().entry(matcher.clone()) {
+            Entry::Vacant(free) => drop(free.insert(Route { matcher, action, implied: false })),
             Entry::Occupied(_) => {
                 let why = "the same host and path stand further up in this Ingress; the first one counts";
                 self.problems.push(Problem::warning(Reason::Conflict, field, why));
@@ -101,7 +119,8 @@ impl Ingest<'_> {
     fn name(&mut self, host: &Host) {
         let covers = [host.wildcard(), Some(Host::Any)];
         let covering = covers.iter().flatten().find_map(|host| self.hosts.get(host)).cloned();
-        if let Some(routes) = covering {
+        if let Some(mut routes) = covering {
+            routes.values_mut().for_each(|route| route.implied = true);
             self.hosts.entry(host.clone()).or_insert(routes);
         }
     }
@@ -109,10 +128,16 @@ impl Ingest<'_> {
     /// Answers whatever no rule matches: unknown hosts, and the paths of known hosts that are not named.
     fn default_backend(&mut self) {
         let Some(backend) = &self.ingress.default_backend else { return };
+        if self.options.passthrough == Passthrough::All {
+            let why = "has no effect with TLS passthrough, which serves the hosts of rules only";
+            return self.problems.push(Problem::warning(Reason::Unsupported, "spec.defaultBackend", why));
+        }
         let action = self.action("spec.defaultBackend", backend);
         self.hosts.entry(Host::Any).or_default();
         for routes in self.hosts.values_mut() {
-            routes.entry(PathMatch::Prefix("/".to_owned())).or_insert_with(|| action.clone());
+            let matcher = PathMatch::Prefix("/".to_owned());
+            let route = Route { matcher: matcher.clone(), action: action.clone(), implied: true };
+            routes.entry(matcher).or_insert(route);
         }
     }
 
@@ -128,7 +153,22 @@ impl Ingest<'_> {
     }
 
     fn backend(&mut self, field: &str, backend: &source::Backend) -> Result<Backend, Problem> {
-        let unavailable = "requests get 503";
+        let (Target { service, port }, found) = self.find(field, backend, "requests get 503")?;
+        let speaks = self.speaks(&format!("{field}.service.port"), &service, found);
+        Ok(Backend { service, port, speaks })
+    }
+
+    fn target(&self, field: &str, backend: &source::Backend) -> Result<Target, Problem> {
+        self.find(field, backend, "connections are closed").map(|(target, _)| target)
+    }
+
+    /// What a backend means, or why there is none and what becomes of those who want it.
+    fn find(
+        &self,
+        field: &str,
+        backend: &source::Backend,
+        unavailable: &str,
+    ) -> Result<(Target, &'a ServicePort), Problem> {
         let (name, port) = match backend {
             source::Backend::Service { name, port } => (name, port),
             source::Backend::Resource(resource) => {
@@ -170,8 +210,7 @@ impl Ingest<'_> {
             let why = format!("Service {service_name} has no TCP port {port} ({has}); {unavailable}");
             return Err(Problem::error(Reason::PortNotFound, field, why));
         };
-        let speaks = self.speaks(&field, &service_name, found);
-        Ok(Backend { service: service_name, port, speaks })
+        Ok((Target { service: service_name, port }, found))
     }
 
     /// What the Service says that its port speaks.
@@ -192,6 +231,24 @@ impl Ingest<'_> {
     fn error(&mut self, reason: Reason, field: String, why: String) {
         self.problems.push(Problem::error(reason, field, why));
     }
+}
+
+/// Where an Ingress says this of a host. Empty when it does not.
+#[must_use]
+pub fn field_of(ingress: &Ingress, host: &Host, matcher: &PathMatch, defaults: &IngressDefaults) -> String {
+    let regex = Options::of(ingress, defaults).0.regex;
+    let says = |rule: &PathRule| parse_path(rule, regex).is_ok_and(|it| it == *matcher);
+    let rules = ingress.rules.iter().enumerate();
+    let mut fields = rules.filter(|(_, rule)| written_host(rule).is_ok_and(|it| it == *host)).flat_map(|(at, rule)| {
+        let paths = rule.paths.iter().flatten().enumerate().filter(|(_, path)| says(path));
+        paths.map(move |(path, _)| format!("spec.rules[{at}].http.paths[{path}]"))
+    });
+    let default = || ingress.default_backend.as_ref().map(|_| "spec.defaultBackend".to_owned());
+    fields.next().or_else(default).unwrap_or_default()
+}
+
+fn written_host(rule: &source::Rule) -> Result<Host, String> {
+    rule.host.as_deref().map_or(Ok(Host::Any), Host::parse)
 }
 
 /// `regex` says what `ImplementationSpecific` means.

@@ -1,23 +1,35 @@
 //! Annotations of an Ingress. A value that does not parse is told and leaves the default.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::IngressDefaults;
 use crate::problem::{Problem, Reason};
 use crate::source::Ingress;
 
+mod class;
+mod exposure;
+mod mode;
+mod passthrough;
 mod service;
 mod values;
 
+pub use class::check;
+pub use exposure::Exposure;
+pub use mode::Mode;
+pub use passthrough::Passthrough;
 pub use service::{RequestedType, ServiceOptions};
 pub use values::{Range, duration};
+
+pub(crate) use values::range;
 
 use values::boolean;
 
 /// What the annotations of an Ingress ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
+    /// `loadbalancer-mode`.
+    pub mode: Mode,
     /// `force-https`: whether plain requests for hosts with TLS are sent to https.
     pub force_https: Option<bool>,
     /// `request-timeout`; zero for none.
@@ -30,6 +42,12 @@ pub struct Options {
     pub escaped_slashes: EscapedSlashes,
     /// `header-underscores`.
     pub underscores: Underscores,
+    /// `tls-passthrough`.
+    pub passthrough: Passthrough,
+    /// `proxy-protocol`: whether the client's address comes in a header in front of its bytes.
+    pub proxy_protocol: Option<bool>,
+    /// `host-listener-port`, in host network mode.
+    pub exposure: Exposure,
     /// What concerns the Service.
     pub service: ServiceOptions,
 }
@@ -62,10 +80,11 @@ impl Options {
     /// Understands the annotations of an Ingress.
     #[must_use]
     pub fn of(ingress: &Ingress, defaults: &IngressDefaults) -> (Self, Vec<Problem>) {
-        let mut reader = Reader { ingress, known: BTreeSet::new(), problems: Vec::new() };
-        reader.mode();
+        let mut reader = Reader { ingress, class: &defaults.class, known: BTreeSet::new(), problems: Vec::new() };
+        let mode = reader.mode(defaults);
         let service = reader.service(defaults);
         let options = Self {
+            mode,
             force_https: reader.take("force-https", "enabled or disabled", boolean),
             request_timeout: reader.take("request-timeout", A_DURATION, duration),
             stream_idle_timeout: reader.take("stream-idle-timeout", A_DURATION, duration),
@@ -92,6 +111,9 @@ impl Options {
                     _ => None,
                 })
                 .unwrap_or_default(),
+            passthrough: reader.passthrough(),
+            proxy_protocol: reader.take("proxy-protocol", "enabled or disabled", boolean),
+            exposure: reader.exposure(defaults.host_network.as_ref()),
             service,
         };
         reader.others();
@@ -100,9 +122,12 @@ impl Options {
 }
 
 const A_DURATION: &str = "a duration such as 30s, 1m30s or 0s";
+const UNKNOWN: &str = "has no effect: this annotation is not supported";
 
 struct Reader<'a> {
     ingress: &'a Ingress,
+    /// What holds where no annotation says otherwise.
+    class: &'a BTreeMap<String, String>,
     known: BTreeSet<&'static str>,
     problems: Vec<Problem>,
 }
@@ -110,30 +135,29 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn take<T>(&mut self, option: &'static str, wants: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         self.known.insert(option);
-        let value = self.ingress.options.get(option)?.value.trim();
-        let parsed = parse(value);
-        if parsed.is_none() {
+        if let Some(annotation) = self.ingress.options.get(option) {
+            let value = annotation.value.trim();
+            let parsed = parse(value);
+            if parsed.is_some() {
+                return parsed;
+            }
             self.warn(Reason::Invalid, option, format!("{value:?} is not {wants}; the default holds"));
         }
-        parsed
+        // Only what parses gets so far: see `check`.
+        self.class.get(option).and_then(|value| parse(value.trim()))
     }
 
+    /// Says something of an annotation, if it is there.
     fn warn(&mut self, reason: Reason, option: &str, why: String) {
-        let Some(annotation) = self.ingress.options.get(option) else { return };
-        let field = format!("metadata.annotations[\"{}\"]", annotation.key);
-        self.problems.push(Problem::warning(reason, field, why));
+        if self.ingress.options.contains_key(option) {
+            self.problems.push(Problem::warning(reason, self.field(option), why));
+        }
     }
 
-    fn mode(&mut self) {
-        let shared = |value: &str| match value {
-            "dedicated" => Some(false),
-            "shared" => Some(true),
-            _ => None,
-        };
-        if self.take("loadbalancer-mode", "dedicated or shared", shared) == Some(true) {
-            let why = "shared mode is not there yet; this Ingress gets an address of its own".to_owned();
-            self.warn(Reason::Unsupported, "loadbalancer-mode", why);
-        }
+    /// Where an annotation stands, or would.
+    fn field(&self, option: &str) -> String {
+        let key = self.ingress.options.get(option).map(|annotation| format!("[{:?}]", annotation.key));
+        format!("metadata.annotations{}", key.unwrap_or_default())
     }
 
     /// What is written and has no effect.
@@ -141,7 +165,7 @@ impl Reader<'_> {
         let ingress = self.ingress;
         for option in ingress.options.keys() {
             if !self.known.contains(option.as_str()) {
-                self.warn(Reason::Unsupported, option, "has no effect: this annotation is not supported".to_owned());
+                self.warn(Reason::Unsupported, option, UNKNOWN.to_owned());
             }
         }
     }

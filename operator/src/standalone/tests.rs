@@ -82,6 +82,7 @@ async fn a_folder_is_served_and_edits_travel() {
         node: "node-1".to_owned(),
         pools: pools(),
         policy: Policy::default(),
+        ingress: crate::model::IngressDefaults::default(),
     };
     let (operator, channel) = start(options, &mut tasks).unwrap();
     let shutdown = tasks.shutdown();
@@ -128,6 +129,7 @@ async fn a_problem_names_file_and_line() {
         node: "node-1".to_owned(),
         pools: pools(),
         policy: Policy::default(),
+        ingress: crate::model::IngressDefaults::default(),
     };
     let (operator, channel) = start(options, &mut tasks).unwrap();
     let _running = tokio::spawn(tasks.run(PATIENCE));

@@ -11,18 +11,21 @@ use serde_json::Value;
 
 use super::{EndpointsName, Output, problem, redirects, routes, secrets};
 use crate::index::Index;
-use crate::intents::Intent;
-use crate::model::{HttpModel, IngressDefaults, Speaks, ingest, named_secrets};
-use crate::problem::Problem;
+use crate::intents::{Audience, Intent};
+use crate::model::options::Exposure;
+use crate::model::{Host, HttpModel, IngressDefaults, Speaks, Target, field_of, ingest, named_secrets};
+use crate::problem::{Problem, Reason};
+use crate::shared::{Contribution, Place, contributions, refusals};
 use crate::source::{Ingress, Kind, Name, ObjectKey};
 use routes::Side;
 
-mod cluster;
-mod listener;
+pub(super) mod cluster;
+pub(super) mod listener;
+mod passthrough;
 
-/// Ports of the Ingress's Service that the listener serves: it tells TLS from plain HTTP by itself.
-const HTTP_PORT: u16 = 80;
-const HTTPS_PORT: u16 = 443;
+/// Ports of the Ingress's Service that the listener serves: it tells TLS from plain HTTP by itself. Also 443 when nothing has
+/// TLS: Envoy closes a connection that no chain is for, while the dummy endpoint would leave it hanging.
+const PORTS: [u16; 2] = [80, 443];
 
 /// The Envoy resources of a model. Kept between translations, so that what leaves the model as it is (the Service got its
 /// address, a status changed) costs no encoding.
@@ -45,45 +48,85 @@ impl Rendered {
     }
 }
 
+/// The nodes that Ingresses are served on.
+#[must_use]
+pub fn audience(defaults: &IngressDefaults) -> Audience {
+    Audience::of(defaults.host_network.as_ref().and_then(|network| network.nodes.as_ref()))
+}
+
+/// What an Ingress amounts to.
+#[derive(Debug)]
+pub struct Translated {
+    /// At its own address, and what is wrong with it.
+    pub output: Output,
+    /// For the next translation; `None` when it has no address of its own.
+    pub rendered: Option<Rendered>,
+    /// At the address that it shares with others.
+    pub hosts: BTreeMap<Host, Contribution>,
+}
+
 /// Translates an Ingress that is ours. `last` is what the last translation of it rendered.
 #[must_use]
 pub fn translate(
     ingress: &Ingress,
     index: &Index,
     defaults: &IngressDefaults,
+    place: Place,
     last: Option<Rendered>,
-) -> (Output, Rendered) {
-    let (model, problems) = ingest(ingress, index, defaults);
-    let origin = Origin(names::ingress_origin(&ingress.meta.name.namespace, &ingress.meta.name.name));
-    let rendered = match last {
-        Some(last) if last.model == model => last,
-        _ => render(&origin, model),
-    };
-    let mut output = rendered.output();
+) -> Translated {
+    let (model, mut problems) = ingest(ingress, index, defaults);
+    let mut hosts = BTreeMap::new();
+    if place.shared {
+        hosts = contributions(&model);
+        problems.extend(refusals(&model).map(|(host, matcher, why)| {
+            let field = format!("{}.path", field_of(ingress, host, matcher, defaults));
+            Problem::error(Reason::Invalid, field, format!("{why}; the path is ignored in shared mode"))
+        }));
+    }
+    let rendered = place.dedicated.then(|| {
+        match last {
+            Some(last) if last.model == model => last,
+            _ => render(&Origin::of(ingress), model),
+        }
+    });
+    let mut output = rendered.as_ref().map(|rendered| own(ingress, index, rendered)).unwrap_or_default();
     output.problems.extend(problems);
     output.secrets = named_secrets(ingress, defaults);
+    Translated { output, rendered, hosts }
+}
+
+/// What is served at an address of its own.
+fn own(ingress: &Ingress, index: &Index, rendered: &Rendered) -> Output {
+    let origin = Origin::of(ingress);
+    let mut output = rendered.output();
     for name in rendered.model.secrets() {
         secrets::put_in_force(&origin.secret(name), name, index, &mut output);
     }
-
     let own = Name::new(&ingress.meta.name.namespace, &names::ingress_service(&ingress.meta.name.name));
     let owner = ObjectKey { kind: Kind::Ingress, name: ingress.meta.name.clone() };
-    let ports = [Some(HTTP_PORT), (!ingress.tls.is_empty()).then_some(HTTPS_PORT)];
-    if let Some(service) = index.service(&own) {
-        for port in ports.into_iter().flatten().filter_map(|port| service.port(port)) {
+    if let Some(service) = index.service(&own).filter(|_| rendered.model.exposure == Exposure::Service) {
+        for port in PORTS.into_iter().filter_map(|port| service.port(port)) {
             let intent = redirects::redirect(service, port, &origin.listener(), &owner);
             intent.into_iter().for_each(|intent| output.put_intent(intent));
         }
     }
-    (output, rendered)
+    output
 }
 
 /// The name under which an Ingress's resources stand, and theirs.
 struct Origin(String);
 
 impl Origin {
+    fn of(ingress: &Ingress) -> Self {
+        Self(names::ingress_origin(&ingress.meta.name.namespace, &ingress.meta.name.name))
+    }
+
     fn listener(&self) -> String {
         format!("{}/listener", self.0)
+    }
+
+    fn passthrough(&self, target: &Target) -> String {
+        format!("{}/{}:{}:{}:tcp", self.0, target.service.namespace, target.service.name, target.port)
     }
 
     fn routes(&self, side: Side) -> String {
@@ -103,6 +146,14 @@ impl Origin {
 
 fn render(origin: &Origin, model: HttpModel) -> Rendered {
     let mut output = Output::default();
+    let listener = match model.exposure {
+        Exposure::Service => origin.listener(),
+        // Who else asks for the port asks for a listener of the same name, and the oldest has it.
+        Exposure::HostPort(port) => names::host_listener(port),
+        Exposure::Closed => {
+            return Rendered { model, intents: Box::default(), endpoints: Box::default(), problems: Vec::new() };
+        }
+    };
     for backend in model.backends() {
         let endpoints: Arc<str> =
             format!("{}/{}:{}", backend.service.namespace, backend.service.name, backend.port).into();
@@ -117,6 +168,12 @@ fn render(origin: &Origin, model: HttpModel) -> Rendered {
         }
         output.endpoints.insert(EndpointsName { service: backend.service.clone(), name: endpoints });
     }
+    for target in model.targets() {
+        let endpoints: Arc<str> =
+            format!("{}/{}:{}", target.service.namespace, target.service.name, target.port).into();
+        put(&mut output, &cluster::tcp(&origin.passthrough(target), &endpoints), Some(endpoints.clone()));
+        output.endpoints.insert(EndpointsName { service: target.service.clone(), name: endpoints });
+    }
     let mut sides = BTreeMap::from([(Side::Plain, origin.routes(Side::Plain))]);
     if !model.certificates.is_empty() {
         sides.insert(Side::Secure, origin.routes(Side::Secure));
@@ -125,7 +182,8 @@ fn render(origin: &Origin, model: HttpModel) -> Rendered {
         let table = routes::route_configuration(name, &model, *side, |backend, http2| origin.cluster(backend, http2));
         put(&mut output, &table, None);
     }
-    let listener = listener::json(&origin.listener(), &model, |side| origin.routes(side), |name| origin.secret(name));
+    let (routes, secret) = (|side| origin.routes(side), |name: &Name| origin.secret(name));
+    let listener = listener::json(&listener, &model, routes, secret, |target| origin.passthrough(target));
     put(&mut output, &listener, None);
     Rendered {
         model,

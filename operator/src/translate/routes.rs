@@ -35,8 +35,7 @@ pub(super) fn route_configuration(
     side: Side,
     cluster: impl Fn(&Backend, bool) -> String,
 ) -> Value {
-    let is_trusted = model.connection.trusted_hops > 0;
-    let table = Table { side, is_trusted, limits: model.limits, cluster };
+    let table = Table { side, is_trusted: model.is_behind_proxy(), limits: model.limits, cluster };
     let anywhere = model.hosts.get(&Host::Any);
     let virtual_host = |(host, it): (&Host, &VirtualHost)| {
         let mut routes = table.routes(it, one_label(host, false).as_ref());
@@ -65,7 +64,7 @@ pub(super) fn duration(duration: Duration) -> String {
 }
 
 /// For a wildcard, the condition that the host has exactly one label more, or that it has not.
-fn one_label(host: &Host, invert: bool) -> Option<Value> {
+pub(super) fn one_label(host: &Host, invert: bool) -> Option<Value> {
     let Host::Wildcard(rest) = host else { return None };
     let regex = format!(r"(?i)[^.]+\.{}(:\d+)?", rest.replace('.', r"\."));
     let mut matcher = json!({ "name": ":authority", "string_match": { "safe_regex": { "regex": regex } } });
@@ -75,12 +74,14 @@ fn one_label(host: &Host, invert: bool) -> Option<Value> {
     Some(matcher)
 }
 
-struct Table<F> {
-    side: Side,
+/// What the routes of a table have in common.
+pub(super) struct Table<F> {
+    pub(super) side: Side,
     /// A proxy in front may say that the client came by https.
-    is_trusted: bool,
-    limits: Limits,
-    cluster: F,
+    pub(super) is_trusted: bool,
+    pub(super) limits: Limits,
+    /// The cluster of a backend, for HTTP/2 or not.
+    pub(super) cluster: F,
 }
 
 impl<F: Fn(&Backend, bool) -> String> Table<F> {
@@ -90,21 +91,14 @@ impl<F: Fn(&Backend, bool) -> String> Table<F> {
         let Some(code) = host.https_only.filter(|_| self.side == Side::Plain) else {
             return self.all(host, &conditions);
         };
-        let is_challenge = json!({ "name": ":path", "string_match": { "prefix": CHALLENGES } });
-        let to_challenges = [conditions.clone(), vec![is_challenge]].concat();
+        let to_challenges = [conditions.clone(), vec![is_challenge()]].concat();
         let open = host.routes.iter().filter(|route| may_be_challenge(&route.matcher));
         let mut routes: Vec<_> = open.flat_map(|route| self.route(route, &to_challenges)).collect();
         if !self.is_trusted {
-            routes.push(redirect(code, &conditions));
+            routes.push(redirect(&everything(), code, &conditions));
             return routes;
         }
-        let is_plain = json!({
-            "name": "x-forwarded-proto",
-            "string_match": { "exact": "https" },
-            "invert_match": true,
-            "treat_missing_header_as_empty": true,
-        });
-        routes.push(redirect(code, &[conditions.clone(), vec![is_plain]].concat()));
+        routes.push(redirect(&everything(), code, &[conditions.clone(), vec![is_plain()]].concat()));
         routes.extend(self.all(host, &conditions));
         routes
     }
@@ -113,7 +107,8 @@ impl<F: Fn(&Backend, bool) -> String> Table<F> {
         host.routes.iter().flat_map(|route| self.route(route, conditions)).collect()
     }
 
-    fn route(&self, route: &Route, conditions: &[Value]) -> Vec<Value> {
+    /// A route under conditions; two where the protocol depends on the request.
+    pub(super) fn route(&self, route: &Route, conditions: &[Value]) -> Vec<Value> {
         let backend = match &route.action {
             Action::Unavailable => {
                 let matches = matches(&route.matcher, conditions);
@@ -143,7 +138,8 @@ impl<F: Fn(&Backend, bool) -> String> Table<F> {
     }
 }
 
-fn matches(matcher: &PathMatch, conditions: &[Value]) -> Value {
+/// The match of a path under conditions.
+pub(super) fn matches(matcher: &PathMatch, conditions: &[Value]) -> Value {
     let mut matches = match matcher {
         PathMatch::Exact(path) => json!({ "path": path }),
         PathMatch::Regex(regex) => json!({ "safe_regex": { "regex": regex } }),
@@ -156,16 +152,36 @@ fn matches(matcher: &PathMatch, conditions: &[Value]) -> Value {
     matches
 }
 
-fn redirect(code: RedirectCode, conditions: &[Value]) -> Value {
-    let everything = PathMatch::Prefix("/".to_owned());
+/// Every path.
+pub(super) fn everything() -> PathMatch {
+    PathMatch::Prefix("/".to_owned())
+}
+
+/// The condition that the client came without TLS, as Envoy says it, or a proxy that is believed.
+pub(super) fn is_plain() -> Value {
     json!({
-        "match": matches(&everything, conditions),
+        "name": "x-forwarded-proto",
+        "string_match": { "exact": "https" },
+        "invert_match": true,
+        "treat_missing_header_as_empty": true,
+    })
+}
+
+/// The condition that an authority looks for proof.
+pub(super) fn is_challenge() -> Value {
+    json!({ "name": ":path", "string_match": { "prefix": CHALLENGES } })
+}
+
+/// Sends requests to https.
+pub(super) fn redirect(matcher: &PathMatch, code: RedirectCode, conditions: &[Value]) -> Value {
+    json!({
+        "match": matches(matcher, conditions),
         "redirect": { "https_redirect": true, "response_code": code.envoy_name() },
     })
 }
 
 /// Whether a match is about challenges or may be about them, among others.
-fn may_be_challenge(matcher: &PathMatch) -> bool {
+pub(super) fn may_be_challenge(matcher: &PathMatch) -> bool {
     match matcher {
         PathMatch::Exact(path) => path.starts_with(CHALLENGES),
         PathMatch::Regex(_) => true,

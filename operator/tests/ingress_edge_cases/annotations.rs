@@ -27,6 +27,8 @@ fn edge_14_a_value_that_does_not_parse_is_told_and_leaves_the_default() {
         "path-type",
         "escaped-slashes",
         "header-underscores",
+        "tls-passthrough",
+        "proxy-protocol",
     ];
     let plain = support::view(&world("").engine, "node");
     for prefix in ["ingress.axoneme.io", "ingress.cilium.io", "io.cilium.ingress"] {
@@ -46,9 +48,7 @@ fn edge_14_a_value_that_does_not_parse_is_told_and_leaves_the_default() {
 #[test]
 fn edge_14_what_has_no_effect_is_told() {
     for annotation in [
-        "ingress.cilium.io/tls-passthrough: enabled",
         "ingress.cilium.io/request-body-size: 8m",
-        "ingress.cilium.io/loadbalancer-mode: shared",
         "ingress.cilium.io/host-listener-port: '8080'",
         "ingress.cilium.io/insecure-node-port: '30080'",
     ] {
@@ -111,7 +111,7 @@ fn edge_14_ranges_that_are_none_let_nobody_in() {
         let ranges = rules.map(|rules| {
             let all = rules["policies"]["sources"]["principals"].as_array().cloned().unwrap_or_default();
             let text = |it: &serde_json::Value| {
-                let it = &it["direct_remote_ip"];
+                let it = &it["remote_ip"];
                 format!("{}/{}", it["address_prefix"].as_str().unwrap_or_default(), it["prefix_len"])
             };
             all.iter().map(text).collect::<Vec<_>>()

@@ -7,7 +7,11 @@ mod support;
 
 mod annotations;
 mod certificates;
+mod host_network;
 mod ownership;
+mod passthrough;
+mod proxies;
 mod routes;
 mod service;
+mod shared;
 mod world;

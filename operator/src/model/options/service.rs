@@ -18,6 +18,10 @@ const TRACKING: [&str; 6] = [
     "kubectl.kubernetes.io/",
 ];
 
+/// Annotations that are about nothing but the Service.
+const OF_SERVICE: [&str; 5] =
+    ["service-type", "loadbalancer-class", "service-external-traffic-policy", "insecure-node-port", "secure-node-port"];
+
 const SOURCES: &str = "load-balancer-source-ranges";
 
 /// The annotation with which a Service says the same.
@@ -53,6 +57,8 @@ pub enum RequestedType {
     LoadBalancer,
     /// Ports of the nodes only.
     NodePort,
+    /// Neither: in host network mode the listener itself is bound to a port of the nodes.
+    ClusterIp,
 }
 
 impl From<RequestedType> for ServiceType {
@@ -60,6 +66,7 @@ impl From<RequestedType> for ServiceType {
         match type_ {
             RequestedType::LoadBalancer => Self::LoadBalancer,
             RequestedType::NodePort => Self::NodePort,
+            RequestedType::ClusterIp => Self::ClusterIp,
         }
     }
 }
@@ -98,6 +105,14 @@ impl Reader<'_> {
             annotations: copied(&self.ingress.annotations),
             labels: copied(&self.ingress.labels),
         };
+        if defaults.host_network.is_some() {
+            for option in OF_SERVICE {
+                self.warn(Reason::Unsupported, option, "has no effect in host network mode".to_owned());
+            }
+            let (sources, annotations, labels) = (options.sources, options.annotations, options.labels);
+            let type_ = RequestedType::ClusterIp;
+            return ServiceOptions { type_, sources, annotations, labels, ..ServiceOptions::default() };
+        }
         if options.type_ == RequestedType::NodePort {
             if options.class.take().is_some() {
                 let why = "has no effect on a Service of type NodePort".to_owned();
@@ -118,9 +133,10 @@ impl Reader<'_> {
     /// What is no range lets nobody in, and never everybody.
     fn sources(&mut self) -> Option<BTreeSet<Range>> {
         self.known.insert(SOURCES);
-        let standard = (SERVICE_SOURCES, self.ingress.annotations.get(SERVICE_SOURCES));
-        let own = self.ingress.options.get(SOURCES).map(|it| (it.key.as_str(), Some(&it.value)));
-        let (key, Some(value)) = own.unwrap_or(standard) else { return None };
+        let own = self.ingress.options.get(SOURCES).map(|it| (it.key.as_str(), &it.value));
+        let standard = || self.ingress.annotations.get(SERVICE_SOURCES).map(|value| (SERVICE_SOURCES, value));
+        let class = || self.class.get(SOURCES).map(|value| (SOURCES, value));
+        let (key, value) = own.or_else(standard).or_else(class)?;
         let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
         let (ranges, wrong): (Vec<_>, Vec<_>) = parts.map(|part| range(part).ok_or(part)).partition(Result::is_ok);
         if !wrong.is_empty() || ranges.is_empty() {

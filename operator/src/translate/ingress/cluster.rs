@@ -4,27 +4,36 @@ use axoneme_envoy::ResourceKind;
 use serde_json::{Value, json};
 
 use super::ads;
+use super::listener::BUFFER;
 
 /// The cluster `name` whose endpoints are those of the assignment `endpoints`, spoken to in HTTP/2 or HTTP/1.1.
-pub(super) fn json(name: &str, endpoints: &str, http2: bool) -> Value {
+pub(in crate::translate) fn json(name: &str, endpoints: &str, http2: bool) -> Value {
     let protocol = if http2 { "http2_protocol_options" } else { "http_protocol_options" };
+    let mut cluster = tcp(name, endpoints);
+    cluster["circuit_breakers"] =
+        json!({ "thresholds": [{ "max_retries": 128, "max_connections": 1024, "max_requests": 1024 }] });
+    cluster["typed_extension_protocol_options"] = json!({
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "common_http_protocol_options": { "idle_timeout": "60s" },
+            "explicit_http_config": { protocol: {} },
+        },
+    });
+    cluster
+}
+
+/// The same for bytes that are passed on as they are.
+pub(super) fn tcp(name: &str, endpoints: &str) -> Value {
     json!({
         "@type": ResourceKind::Cluster.type_url(),
         "name": name,
         "type": "EDS",
         "eds_cluster_config": { "service_name": endpoints, "eds_config": ads() },
         "connect_timeout": "5s",
+        "per_connection_buffer_limit_bytes": BUFFER,
         "lb_policy": "ROUND_ROBIN",
         "outlier_detection": { "split_external_local_origin_errors": true },
-        "circuit_breakers": {
-            "thresholds": [{ "max_retries": 128, "max_connections": 1024, "max_requests": 1024 }],
-        },
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "common_http_protocol_options": { "idle_timeout": "60s" },
-                "explicit_http_config": { protocol: {} },
-            },
-        },
+        // Each client has a connection of its own here: Envoy's 1,024 would be a limit of clients.
+        "circuit_breakers": { "thresholds": [{ "max_connections": 65_536 }] },
     })
 }

@@ -1,4 +1,4 @@
-//! The listener of an Ingress: a filter chain for plain HTTP, and one for each name with a certificate.
+//! The listener of an Ingress: a filter chain for plain HTTP, and one for each name with a certificate or passed through.
 //!
 //! Envoy updates a listener in place when nothing but its chains differs, and then touches the connections of changed
 //! chains only. So all else is the same for every Ingress, with TLS or without.
@@ -8,18 +8,22 @@ use std::collections::BTreeSet;
 use axoneme_envoy::ResourceKind;
 use serde_json::{Value, json};
 
-use super::ads;
 use super::routes::{Side, duration};
-use crate::model::options::{EscapedSlashes, Range, Underscores};
-use crate::model::{Connection, Host, HttpModel};
+use super::{ads, passthrough};
+use crate::model::options::{EscapedSlashes, Exposure, Range, Underscores};
+use crate::model::{Connection, Host, HttpModel, Target};
 use crate::source::Name;
 
-/// The listener `name`. `routes` names the route configurations, `secret` the secrets.
-pub(super) fn json(
+/// Bytes: Envoy's advice for the edge, where its own default of 1 MiB lets a few thousand slow clients fill the heap.
+pub(super) const BUFFER: u32 = 32 << 10;
+
+/// The listener `name`. `routes` names the route configurations, `secret` the secrets, `cluster` those of passthrough.
+pub(in crate::translate) fn json(
     name: &str,
     model: &HttpModel,
     routes: impl Fn(Side) -> String,
     secret: impl Fn(&Name) -> String,
+    cluster: impl Fn(&Target) -> String,
 ) -> Value {
     let plain = json!({
         "name": "plain",
@@ -39,18 +43,35 @@ pub(super) fn json(
             "filters": filters(model, Side::Secure, &routes(Side::Secure)),
         })
     };
-    json!({
+    let passed = |(host, target): (&Host, &Option<Target>)| {
+        passthrough::chain(host, model.sources.as_ref().map(gate), target.as_ref().map(&cluster).as_deref())
+    };
+    let chains = std::iter::once(plain).chain(model.certificates.iter().map(with_tls));
+    let mut listener = json!({
         "@type": ResourceKind::Listener.type_url(),
         "name": name,
         "socket_options": keepalive(),
-        "listener_filters": [{
-            "name": "envoy.filters.listener.tls_inspector",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
-            },
-        }],
-        "filter_chains": std::iter::once(plain).chain(model.certificates.iter().map(with_tls)).collect::<Vec<_>>(),
-    })
+        // What a connection may hold in memory, either way: who reads slowly is waited for.
+        "per_connection_buffer_limit_bytes": BUFFER,
+        "listener_filters": listener_filters(model.connection.proxy_protocol),
+        "filter_chains": chains.chain(model.passthrough.iter().map(passed)).collect::<Vec<_>>(),
+    });
+    if let Exposure::HostPort(port) = model.exposure {
+        let address = |ip: &str| json!({ "socket_address": { "address": ip, "port_value": port } });
+        listener["address"] = address("0.0.0.0");
+        listener["additional_addresses"] = json!([{ "address": address("::") }]);
+    }
+    listener
+}
+
+/// A PROXY header comes before anything else. With the filter in place, who sends none is closed.
+fn listener_filters(proxy_protocol: bool) -> Value {
+    let filter = |name: &str, type_: &str| {
+        let type_url = format!("type.googleapis.com/envoy.extensions.filters.listener.{type_}");
+        json!({ "name": format!("envoy.filters.listener.{name}"), "typed_config": { "@type": type_url } })
+    };
+    let proxy_protocol = proxy_protocol.then(|| filter("proxy_protocol", "proxy_protocol.v3.ProxyProtocol"));
+    proxy_protocol.into_iter().chain([filter("tls_inspector", "tls_inspector.v3.TlsInspector")]).collect()
 }
 
 fn filters(model: &HttpModel, side: Side, routes: &str) -> Value {
@@ -58,9 +79,10 @@ fn filters(model: &HttpModel, side: Side, routes: &str) -> Value {
     gate.into_iter().chain([connection_manager(model, side, routes)]).collect()
 }
 
-/// Closes the connections of everybody else. Without a range nobody passes.
+/// Closes the connections of everybody else. Without a range nobody passes. The address is that of a PROXY header, where there
+/// is one, and the peer's otherwise.
 fn gate(sources: &BTreeSet<Range>) -> Value {
-    let range = |it: &Range| json!({ "direct_remote_ip": { "address_prefix": it.address, "prefix_len": it.bits } });
+    let range = |it: &Range| json!({ "remote_ip": { "address_prefix": it.address, "prefix_len": it.bits } });
     let principals: Vec<_> = sources.iter().map(range).collect();
     let policy = json!({ "permissions": [{ "any": true }], "principals": principals });
     let policies = if sources.is_empty() { json!({}) } else { json!({ "sources": policy }) };
@@ -92,7 +114,7 @@ fn transport_socket(secret: &str) -> Value {
 /// <https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/best_practices/edge>.
 fn connection_manager(model: &HttpModel, side: Side, routes: &str) -> Value {
     let filter = |name: &str, type_: &str| json!({ "name": name, "typed_config": { "@type": type_ } });
-    let Connection { idle, trusted_hops, escaped_slashes, underscores } = model.connection;
+    let Connection { idle, forwarded_as_is, trusted_hops, escaped_slashes, underscores, .. } = model.connection;
     json!({
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
@@ -100,8 +122,8 @@ fn connection_manager(model: &HttpModel, side: Side, routes: &str) -> Value {
                       HttpConnectionManager",
             "stat_prefix": side.name(),
             "rds": { "route_config_name": routes, "config_source": ads() },
-            // The peer's address is the client's own: it is what `x-forwarded-for` must say.
-            "use_remote_address": true,
+            // The connection's address is the client's own: it is what `x-forwarded-for` must say, unless told otherwise.
+            "use_remote_address": !forwarded_as_is,
             "skip_xff_append": false,
             "xff_num_trusted_hops": trusted_hops,
             // Nobody is internal: a client in the cluster may not set timeouts and retries by `x-envoy-` headers either.
@@ -109,6 +131,8 @@ fn connection_manager(model: &HttpModel, side: Side, routes: &str) -> Value {
             // What the routes compare is what the backend gets.
             "normalize_path": true,
             "merge_slashes": true,
+            // `example.org.` is `example.org`, for routes and backends.
+            "strip_trailing_host_dot": true,
             "path_with_escaped_slashes_action": match escaped_slashes {
                 EscapedSlashes::Redirect => "UNESCAPE_AND_REDIRECT",
                 EscapedSlashes::Reject => "REJECT_REQUEST",
