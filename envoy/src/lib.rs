@@ -53,5 +53,5 @@ pub use self::{
     problem::{Problem, Severity},
     qualify::{Owner, qualify},
     refs::{Refs, refs},
-    resource::{EnvoyResource, ResourceKind, decode, decode_under},
+    resource::{EnvoyResource, ResourceKind, decode, decode_own, decode_under},
 };

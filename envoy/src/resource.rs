@@ -145,6 +145,15 @@ pub fn decode(json: &Value, path: &str) -> Result<EnvoyResource, Vec<Problem>> {
     decode_under(json, path, &Policy::everything())
 }
 
+/// [`decode`] for resources that we write ourselves and users cannot: they may ask for scopes over xDS, which we serve them.
+///
+/// # Errors
+///
+/// As [`decode_under`].
+pub fn decode_own(json: &Value, path: &str) -> Result<EnvoyResource, Vec<Problem>> {
+    read(json, path, &Policy::everything(), false)
+}
+
 /// Reads one element of `spec.resources`. `path` says where it stands and begins the path of each problem.
 ///
 /// Everything is checked that can be checked without Envoy itself: field names and types, values, Envoy's constraint rules,
@@ -155,6 +164,10 @@ pub fn decode(json: &Value, path: &str) -> Result<EnvoyResource, Vec<Problem>> {
 /// All problems at once, warnings included, sorted by path; of each severity a hundred are told. Without an error among
 /// them, the warnings are in [`EnvoyResource::warnings`].
 pub fn decode_under(json: &Value, path: &str, policy: &Policy) -> Result<EnvoyResource, Vec<Problem>> {
+    read(json, path, policy, true)
+}
+
+fn read(json: &Value, path: &str, policy: &Policy, is_users: bool) -> Result<EnvoyResource, Vec<Problem>> {
     let kind = kind(json, path).map_err(|problem| vec![problem])?;
     let Some(descriptor) = pool::message_of(kind.type_url()) else {
         return Err(vec![Problem::error(path, format!("{} is not known to this Envoy", kind.type_url()))]);
@@ -164,7 +177,7 @@ pub fn decode_under(json: &Value, path: &str, policy: &Policy) -> Result<EnvoyRe
     fill::fill(kind, &mut message);
     pgv::check(&message, Path::new(path), &mut problems);
     policy::check(&message, Path::new(path), policy, &mut problems);
-    if complete {
+    if complete && is_users {
         check::check(kind, &message, Path::new(path), &mut problems);
     }
     walker::cilium::prune(&mut message);

@@ -12,14 +12,19 @@ use axoneme_xds::{Key, View, grpc::Views};
 use crate::index::{Affected, Index};
 use crate::intents::{Audience, Delta, Intents, Rank, service_owner};
 use crate::model::IngressDefaults;
+use crate::model::options::Mode;
 use crate::problem::{Problem, Reason};
+use crate::shared::place;
 use crate::source::{EnvoyConfig, Kind, Name, Object, ObjectKey, SourceEvent, Unreadable};
 use crate::translate::{Output, config, ingress};
 
+mod around;
 mod demand;
 mod desired;
+mod modules;
 mod progress;
 mod report;
+mod shared;
 pub mod status;
 pub mod writes;
 
@@ -28,10 +33,13 @@ pub use status::{ConditionDraft, ConfigStatus, ProgrammedReason};
 pub use writes::{DummySlice, IngressService, Owner, Target, Write};
 
 use demand::Demand;
+use shared::{Membership, SharedMode};
 use writes::Pending;
 
 /// Kinds that must have been listed before anything is written: what is not known yet must not look like deleted.
-const NEEDED_FOR_WRITES: [Kind; 6] = [
+const NEEDED_FOR_WRITES: [Kind; 8] = [
+    Kind::Node,
+    Kind::ConfigMap,
     Kind::IngressClass,
     Kind::Ingress,
     Kind::CiliumEnvoyConfig,
@@ -49,6 +57,8 @@ pub struct Changes {
     pub problems: BTreeMap<ObjectKey, ProblemChange>,
     /// Secrets that objects name from now on (true), or that none names any more (false).
     pub secrets: BTreeMap<Name, bool>,
+    /// ConfigMaps that classes name from now on, or no more, likewise.
+    pub config_maps: BTreeMap<Name, bool>,
     /// What is to be written, at most one write per target. Nothing is told twice.
     pub writes: Vec<Write>,
 }
@@ -70,6 +80,7 @@ impl Changes {
         }
         self.problems.retain(|_, change| !change.added.is_empty() || !change.cleared.is_empty());
         self.secrets.extend(later.secrets);
+        self.config_maps.extend(later.config_maps);
         self.writes.extend(later.writes);
     }
 }
@@ -105,9 +116,12 @@ pub struct Engine {
     intents: Intents,
     states: BTreeMap<ObjectKey, State>,
     demand: Demand,
+    shared: SharedMode,
     problems: BTreeMap<ObjectKey, Vec<Problem>>,
     listed: BTreeSet<Kind>,
     pending: Pending,
+    /// Ingresses whose status shows the addresses of nodes.
+    on_nodes: BTreeSet<ObjectKey>,
     /// Envoy configs whose status may have to be written.
     unsettled: BTreeSet<ObjectKey>,
     /// Objects whose present version cannot be read.
@@ -200,8 +214,10 @@ impl Engine {
             self.pending.forget_object(&key);
             affected.extend(self.index.delete(&key));
         }
-        if kind == Kind::Secret {
-            affected.extend(self.index.secrets_listed());
+        match kind {
+            Kind::Secret => affected.extend(self.index.secrets_listed()),
+            Kind::ConfigMap => affected.extend(self.index.config_maps_listed()),
+            _ => {}
         }
         let could_write = self.can_write();
         self.listed.insert(kind);
@@ -232,6 +248,14 @@ impl Engine {
             let labels = self.index.node(node).map(|node| node.labels.clone());
             changes.intents.extend(self.intents.set_labels(&node.name, labels));
         }
+        changes.config_maps.extend(affected.config_maps);
+        if affected.reach {
+            self.settle_reach(changes);
+        }
+        if affected.classes {
+            self.settle_classes(changes);
+        }
+        let is_shared_touched = affected.endpoints.contains(&self.defaults.shared_service);
         let mut endpoints = affected.endpoints;
         let mut rivals = BTreeSet::new();
         for owner in &affected.owners {
@@ -239,6 +263,7 @@ impl Engine {
             changes.intents.extend(delta.keys);
             rivals.extend(delta.rivals);
         }
+        rivals.extend(self.settle_shared(is_shared_touched, &mut endpoints, changes));
         for service in endpoints {
             let delta = self.set_endpoints(&service);
             changes.intents.extend(delta.keys);
@@ -250,6 +275,7 @@ impl Engine {
             self.settle_problems(&owner, changes);
             self.settle_writes(&owner, changes);
         }
+        self.settle_shared_writes(changes);
     }
 
     /// Translates one object again and replaces what it offers. Notes the Services whose demand changed, and the
@@ -262,7 +288,11 @@ impl Engine {
     ) -> Delta {
         let mut state = self.states.remove(owner).unwrap_or_default();
         let found = match owner.kind {
-            Kind::Ingress => self.translate_ingress(owner, &mut state),
+            Kind::Ingress => {
+                let (found, membership) = self.translate_ingress(owner, &mut state).unzip();
+                self.shared.set(owner, membership.unwrap_or_default());
+                found
+            }
             _ => self.translate_config(owner, &mut state),
         };
         let (rank, audience, output) = match found {
@@ -280,11 +310,21 @@ impl Engine {
         self.intents.set(&rank, &audience, output.resources)
     }
 
-    fn translate_ingress(&self, owner: &ObjectKey, state: &mut State) -> Option<(i64, Audience, Output)> {
-        let ingress = self.index.ingress(&owner.name).filter(|ingress| self.index.is_ours(ingress))?;
-        let (output, rendered) = ingress::translate(ingress, &self.index, &self.defaults, state.rendered.take());
-        state.rendered = Some(rendered);
-        Some((ingress.meta.created, Audience::All, output))
+    fn translate_ingress(
+        &self,
+        owner: &ObjectKey,
+        state: &mut State,
+    ) -> Option<((i64, Audience, Output), Membership)> {
+        let ingress = self.index.ingress(&owner.name)?;
+        let defaults = self.index.defaults(ingress, &self.defaults);
+        let place = place(ingress, &self.index, &defaults);
+        let translated = ingress::translate(ingress, &self.index, &defaults, place, state.rendered.take());
+        let ingress::Translated { mut output, rendered, hosts } = translated;
+        output.problems.extend(self.index.defaults_problems(ingress));
+        state.rendered = rendered;
+        let created = ingress.meta.created;
+        let membership = Membership { created, hosts, is_member: place.mode == Mode::Shared };
+        Some(((created, ingress::audience(&self.defaults), output), membership))
     }
 
     /// An invalid version changes nothing: the last good one stays in force, next to the problems of the new one.
@@ -329,27 +369,26 @@ impl Engine {
         for ((type_url, name), winner) in self.intents.lost(owner) {
             now.push(desired::lost(owner, &type_url, &name, &winner));
         }
+        now.extend(self.shared.lost(owner).iter().map(|lost| self.route_lost(owner, lost)));
         now.extend(self.unreadable.get(owner).map(desired::unreadable));
-        let before = self.problems.remove(owner).unwrap_or_default();
-        let added: Vec<_> = now.iter().filter(|problem| !before.contains(problem)).cloned().collect();
-        let cleared: Vec<_> = before.into_iter().filter(|problem| !now.contains(problem)).collect();
-        if !added.is_empty() || !cleared.is_empty() {
-            changes.problems.insert(owner.clone(), ProblemChange { added, cleared });
-        }
-        if !now.is_empty() {
-            self.problems.insert(owner.clone(), now);
-        }
+        self.note_problems(owner, now, changes);
     }
 
     fn settle_writes(&mut self, owner: &ObjectKey, changes: &mut Changes) {
         match owner.kind {
             Kind::Ingress if self.can_write() => {
-                for target in desired::targets(&owner.name) {
-                    match desired::write(&target, &self.index, &self.defaults) {
+                let desired = desired::desired(&owner.name, &self.index, &self.defaults);
+                for (target, write) in desired.writes {
+                    match write {
                         Some(write) if self.pending.note(&write) => changes.writes.push(write),
                         Some(_) => {}
                         None => self.pending.forget(&target),
                     }
+                }
+                if desired.shows_nodes {
+                    self.on_nodes.insert(owner.clone());
+                } else {
+                    self.on_nodes.remove(owner);
                 }
             }
             Kind::Ingress => {}
@@ -366,8 +405,9 @@ impl Engine {
         }
         let ingresses = self.index.owners().filter(|owner| owner.kind == Kind::Ingress);
         let ingresses: BTreeSet<_> = ingresses.chain(self.index.ingresses_with_writes()).collect();
-        let targets = ingresses.iter().flat_map(|ingress| desired::targets(&ingress.name));
-        targets.filter_map(|target| desired::write(&target, &self.index, &self.defaults)).collect()
+        let desired = ingresses.iter().map(|it| desired::desired(&it.name, &self.index, &self.defaults));
+        let writes = desired.flat_map(|desired| desired.writes).chain(self.shared_writes());
+        writes.filter_map(|(_, write)| write).collect()
     }
 
     /// What nodes are told.
@@ -383,7 +423,10 @@ impl Engine {
             return unreadable.uid.as_deref();
         }
         let config = self.index.config(object).map(|it| &it.meta);
-        let ingress = || self.index.ingress(&object.name).map(|it| &it.meta);
+        let ingress = || match object.kind {
+            Kind::IngressClass => self.index.class_named(&object.name).map(|it| &it.meta),
+            _ => self.index.ingress(&object.name).map(|it| &it.meta),
+        };
         config.or_else(ingress).and_then(|meta| meta.uid.as_deref())
     }
 

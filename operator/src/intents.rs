@@ -11,6 +11,7 @@ use axoneme_xds::{Key, Outcome, Resource, View};
 use crate::source::{Name, ObjectKey, Selector};
 
 mod answers;
+mod modules;
 
 pub use answers::{Programmed, Rejection};
 
@@ -107,6 +108,8 @@ pub struct Intents {
     /// Keys with an offer that is not for all nodes.
     selective: BTreeSet<Key>,
     labels: BTreeMap<Arc<str>, BTreeMap<String, String>>,
+    /// Nodes whose Envoys have the module.
+    modules: BTreeSet<Arc<str>>,
     answers: Answers,
 }
 
@@ -125,6 +128,28 @@ impl Intents {
         }
         if !after.is_empty() {
             self.owned.insert(owner.clone(), after);
+        }
+        delta.rivals.remove(owner);
+        delta
+    }
+
+    /// Replaces some of what an owner offers; `None` takes back. Costs these, however much else the owner offers.
+    pub fn amend(&mut self, rank: &Rank, audience: &Arc<Audience>, changes: BTreeMap<Key, Option<Intent>>) -> Delta {
+        let owner = &rank.1;
+        let mut delta = Delta::default();
+        let mut owned = self.owned.remove(owner).unwrap_or_default();
+        for (key, intent) in changes {
+            match intent {
+                Some(intent) => {
+                    owned.insert(key.clone());
+                    self.offer(&key, Offer { rank: rank.clone(), audience: Arc::clone(audience), intent }, &mut delta);
+                }
+                None if owned.remove(&key) => self.withdraw(owner, &key, &mut delta),
+                None => {}
+            }
+        }
+        if !owned.is_empty() {
+            self.owned.insert(owner.clone(), owned);
         }
         delta.rivals.remove(owner);
         delta
@@ -178,15 +203,20 @@ impl Intents {
 
     /// A node's labels, `None` when its object is gone. Costs the offers that are not for all nodes.
     pub fn set_labels(&mut self, node: &str, labels: Option<BTreeMap<String, String>>) -> BTreeSet<Key> {
-        let old = self.labels.remove(node).unwrap_or_default();
-        let new = labels.clone().unwrap_or_default();
-        if let Some(labels) = labels {
+        let old = self.labels(node).clone();
+        if let Some(mut labels) = labels {
+            modules::mark(&mut labels, self.has_module(node));
             self.labels.insert(node.into(), labels);
+        } else {
+            self.labels.remove(node);
         }
+        self.moved(&old, self.labels(node))
+    }
+
+    /// Keys of offers that are for one of two sets of labels only.
+    fn moved(&self, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> BTreeSet<Key> {
         let moved = |key: &&Key| {
-            self.offers(&key.0, &key.1)
-                .iter()
-                .any(|offer| offer.audience.includes(&old) != offer.audience.includes(&new))
+            self.offers(&key.0, &key.1).iter().any(|offer| offer.audience.includes(old) != offer.audience.includes(new))
         };
         self.selective.iter().filter(moved).cloned().collect()
     }
@@ -298,8 +328,7 @@ impl Intents {
     }
 
     fn labels(&self, node: &str) -> &BTreeMap<String, String> {
-        static NONE: BTreeMap<String, String> = BTreeMap::new();
-        self.labels.get(node).unwrap_or(&NONE)
+        self.labels.get(node).unwrap_or_else(|| modules::labels_of_none(self.has_module(node)))
     }
 
     /// Nodes that should be connected and are not. One that left the cluster is not missed.

@@ -7,7 +7,7 @@ use axoneme_api::names;
 
 use crate::engine::{Changes, DummySlice, Engine, IngressService, Write};
 use crate::source::{
-    Endpoint, EndpointSlice, IngressClass, Kind, LoadBalancerAddress, Meta, Name, Object, ObjectKey, Protocol, Service,
+    Endpoint, EndpointSlice, Ingress, IngressClass, Kind, LoadBalancerAddress, Meta, Name, Object, ObjectKey, Protocol, Service,
     SlicePort, SourceEvent, Written,
 };
 
@@ -27,13 +27,15 @@ pub struct Local {
     allocator: Allocator,
     /// Services that the engine wrote.
     written: BTreeMap<Name, Service>,
+    /// Ingresses with the status that the engine wrote.
+    ingresses: BTreeMap<Name, Ingress>,
 }
 
 impl Local {
     /// A cluster that gives addresses out of these pools.
     #[must_use]
     pub fn new(pools: Pools) -> Self {
-        Self { allocator: Allocator::new(pools), written: BTreeMap::new() }
+        Self { allocator: Allocator::new(pools), written: BTreeMap::new(), ingresses: BTreeMap::new() }
     }
 
     /// Hands an event of the source to the engine, and everything that the engine writes back to it, until it is content.
@@ -43,9 +45,14 @@ impl Local {
         let mut all = engine.apply(self.complete(event));
         // Who names a Secret is told that there is none, as the API server would.
         let wanted = all.secrets.iter().filter(|(name, wanted)| **wanted && engine.index().secret(name).is_none());
-        let absent: Vec<_> = wanted.map(|(name, _)| ObjectKey { kind: Kind::Secret, name: name.clone() }).collect();
-        for secret in absent {
-            all.merge(engine.apply(SourceEvent::Delete(secret)));
+        let secrets = wanted.map(|(name, _)| ObjectKey { kind: Kind::Secret, name: name.clone() });
+        let mut absent: Vec<_> = secrets.collect();
+        // The same goes for what classes name.
+        let maps = all.config_maps.iter().map(|(name, _)| ObjectKey { kind: Kind::ConfigMap, name: name.clone() });
+        let held = engine.index().keys(Kind::ConfigMap);
+        absent.extend(maps.filter(|map| !held.contains(map)));
+        for missing in absent {
+            all.merge(engine.apply(SourceEvent::Delete(missing)));
         }
         let mut writes = std::mem::take(&mut all.writes);
         while let Some(write) = writes.pop() {
@@ -63,6 +70,11 @@ impl Local {
         match event {
             SourceEvent::Apply(Object::Service(service)) => {
                 SourceEvent::Apply(Object::Service(self.addressed(service)))
+            }
+            SourceEvent::Apply(Object::Ingress(ingress)) => SourceEvent::Apply(Object::Ingress(self.shown(ingress))),
+            SourceEvent::Delete(key) if key.kind == Kind::Ingress => {
+                self.ingresses.remove(&key.name);
+                SourceEvent::Delete(key)
             }
             SourceEvent::Delete(key) if key.kind == Kind::Service => {
                 self.allocator.release(&key.name);
@@ -96,12 +108,36 @@ impl Local {
                 objects = objects.into_iter().map(complete).collect();
                 objects.extend(self.written.values().cloned().map(Object::Service));
             }
+            Kind::Ingress => {
+                self.ingresses.retain(|name, _| named.contains(&ObjectKey { kind, name: name.clone() }));
+                let complete = |object| match object {
+                    Object::Ingress(ingress) => Object::Ingress(self.shown(ingress)),
+                    other => other,
+                };
+                objects = objects.into_iter().map(complete).collect();
+            }
             _ => {}
         }
         objects
     }
 
-    /// Does what a cluster would do with a write. Statuses have no reader here.
+    /// An Ingress as written, with the status that it has.
+    fn shown(&mut self, mut ingress: Ingress) -> Ingress {
+        if let Some(before) = self.ingresses.get(&ingress.meta.name) {
+            ingress.load_balancer.clone_from(&before.load_balancer);
+        }
+        self.ingresses.insert(ingress.meta.name.clone(), ingress.clone());
+        ingress
+    }
+
+    /// The status of an Ingress, which the engine looks at when an Ingress moves to another address.
+    fn show(&mut self, name: &Name, addresses: &[LoadBalancerAddress]) -> Option<SourceEvent> {
+        let ingress = self.ingresses.get_mut(name)?;
+        ingress.load_balancer = addresses.to_vec();
+        Some(SourceEvent::Apply(Object::Ingress(ingress.clone())))
+    }
+
+    /// Does what a cluster would do with a write. Statuses of Envoy configs have no reader here.
     pub fn write(&mut self, write: &Write) -> Option<SourceEvent> {
         match write {
             Write::Service(wanted) => {
@@ -118,7 +154,9 @@ impl Local {
             Write::DeleteEndpointSlice(name) => {
                 Some(SourceEvent::Delete(ObjectKey { kind: Kind::EndpointSlice, name: name.clone() }))
             }
-            Write::IngressStatus { .. } | Write::ConfigStatus { .. } => None,
+            Write::IngressStatus { ingress, addresses } => self.show(ingress, addresses),
+            Write::ClearIngressStatus(ingress) => self.show(ingress, &[]),
+            Write::ConfigStatus { .. } => None,
         }
     }
 
@@ -133,7 +171,7 @@ impl Local {
 
 fn built_in_class(name: &str) -> Option<IngressClass> {
     let (name, controller) = BUILT_IN_CLASSES.iter().find(|(class, _)| *class == name)?;
-    Some(IngressClass { meta: Meta::named("", name), controller: (*controller).to_owned(), is_default: false })
+    Some(IngressClass { meta: Meta::named("", name), controller: (*controller).to_owned(), default: None, parameters: None })
 }
 
 fn service(wanted: &IngressService) -> Service {
@@ -145,6 +183,8 @@ fn service(wanted: &IngressService) -> Service {
         is_ipv6_first: false,
         external_ips: Vec::new(),
         load_balancer: Vec::<LoadBalancerAddress>::new(),
+        source_ranges: wanted.ranges().unwrap_or_default(),
+        keeps_clients: false,
         ports: wanted.ports().collect(),
         has_selector: false,
         is_ingress: true,
@@ -153,7 +193,6 @@ fn service(wanted: &IngressService) -> Service {
             labels: wanted.labels(),
             class: wanted.options.class.clone(),
             local_traffic_only: wanted.options.local_traffic_only,
-            source_ranges: wanted.ranges().unwrap_or_default(),
         },
     }
 }

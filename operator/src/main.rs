@@ -8,17 +8,16 @@ use std::{
 };
 
 use anyhow::Context as _;
-use axoneme_envoy::Capability;
-use axoneme_operator::run::{Options, run};
+use axoneme_operator::{
+    ingress_flags::IngressFlags,
+    policy_flags::PolicyFlags,
+    run::{Options, run},
+};
 use clap::{ArgAction, Parser, ValueEnum};
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
-
-mod ingress_flags;
-
-use ingress_flags::IngressFlags;
 
 /// Turns Ingress and CiliumEnvoyConfig into what every node has to serve.
 ///
@@ -55,9 +54,8 @@ struct Flags {
     #[arg(long, env = "AXONEME_METRICS_ADDRESS", default_value = "[::]:15014")]
     metrics_address: SocketAddr,
 
-    /// What Envoy configs may make Envoy do beyond handling traffic, such as `lua`; docs/extensions.md lists the words.
-    #[arg(long, env = "AXONEME_ALLOW_EXTENSIONS", value_delimiter = ',', value_name = "WORD")]
-    allow_extensions: Vec<Capability>,
+    #[command(flatten)]
+    policy: PolicyFlags,
 
     #[command(flatten)]
     ingress: IngressFlags,
@@ -109,14 +107,14 @@ fn start(flags: Flags) -> anyhow::Result<()> {
         let shutdown = CancellationToken::new();
         on_signal(&shutdown)?;
         let options = Options {
+            ingress: flags.ingress.defaults(&flags.namespace),
             namespace: flags.namespace,
             identity: flags.identity,
             service: flags.service,
             intents: flags.intents_address,
             webhook: flags.webhook.then_some(flags.webhook_address),
             metrics: flags.metrics_address,
-            policy: flags.allow_extensions.into_iter().collect(),
-            ingress: flags.ingress.into(),
+            policy: flags.policy.policy(),
         };
         Ok(run(client, options, shutdown).await?)
     })

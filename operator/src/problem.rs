@@ -28,13 +28,15 @@ pub enum Reason {
     InvalidSecret,
     /// An older object has it already.
     Conflict,
+    /// An older Ingress has the host and path already.
+    RouteConflict,
     /// Belongs to another namespace, or reaches further than the operator allows.
     NotPermitted,
 }
 
 impl Reason {
     /// Every class.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Invalid,
         Self::Unsupported,
         Self::ServiceNotFound,
@@ -42,6 +44,7 @@ impl Reason {
         Self::ResourceNotFound,
         Self::InvalidSecret,
         Self::Conflict,
+        Self::RouteConflict,
         Self::NotPermitted,
     ];
 
@@ -56,6 +59,7 @@ impl Reason {
             Self::ResourceNotFound => "ResourceNotFound",
             Self::InvalidSecret => "InvalidSecret",
             Self::Conflict => "Conflict",
+            Self::RouteConflict => "RouteConflict",
             Self::NotPermitted => "NotPermitted",
         }
     }

@@ -16,6 +16,7 @@ pub mod ingress;
 mod redirects;
 mod routes;
 mod secrets;
+pub mod shared;
 
 /// Everything that one Ingress or Envoy config amounts to.
 #[derive(Clone, Debug, Default, PartialEq)]

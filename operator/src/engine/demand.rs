@@ -44,6 +44,18 @@ impl Demand {
         changed
     }
 
+    /// One more name that an object wants, on every node. For an owner that wants many and changes few: [`Self::set`] would cost
+    /// all of them.
+    pub(super) fn want(&mut self, owner: &ObjectKey, name: EndpointsName) {
+        let wanted = self.wanted.entry(name.service.clone()).or_default();
+        wanted.entry(name).or_default().insert(owner.clone(), Arc::new(Audience::All));
+    }
+
+    /// One less.
+    pub(super) fn forgo(&mut self, owner: &ObjectKey, name: &EndpointsName) {
+        self.remove(owner, name);
+    }
+
     fn remove(&mut self, owner: &ObjectKey, name: &EndpointsName) {
         let Some(names) = self.wanted.get_mut(&name.service) else { return };
         if let Some(owners) = names.get_mut(name) {

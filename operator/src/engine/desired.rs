@@ -6,72 +6,142 @@ use axoneme_api::names;
 use super::writes::{DummySlice, IngressService, Owner, Target, Write};
 use crate::index::Index;
 use crate::model::IngressDefaults;
-use crate::model::options::{Options, RequestedType};
+use crate::model::options::{Exposure, Mode, Options, RequestedType};
 use crate::problem::{Problem, Reason};
-use crate::source::{Ingress, Kind, Name, ObjectKey, Unreadable};
+use crate::shared::{Place, place};
+use crate::source::{Ingress, Kind, LoadBalancerAddress, Name, ObjectKey, Unreadable};
 
-/// Everything that may be written for an Ingress.
-pub(super) fn targets(ingress: &Name) -> [Target; 3] {
-    let own = Name::new(&ingress.namespace, &names::ingress_service(&ingress.name));
-    [Target::Service(own.clone()), Target::EndpointSlice(own), Target::IngressStatus(ingress.clone())]
+/// What has to be written for one Ingress.
+#[derive(Debug)]
+pub(super) struct Desired {
+    /// Everything that may be written, with the write that it needs, if any.
+    pub(super) writes: [(Target, Option<Write>); 3],
+    /// Its status shows the addresses of nodes.
+    pub(super) shows_nodes: bool,
 }
 
-/// The write that a target needs, if any.
-pub(super) fn write(target: &Target, index: &Index, defaults: &IngressDefaults) -> Option<Write> {
-    match target {
-        Target::Service(name) => service(name, index, defaults),
-        Target::EndpointSlice(name) => slice(name, index),
-        Target::IngressStatus(name) => status(name, index),
-        Target::ConfigStatus(_) => None,
-    }
-}
-
-/// The Ingress that a Service or slice is for, when it is there and ours.
-fn ingress_for<'a>(name: &Name, index: &'a Index) -> Option<&'a Ingress> {
-    let ingress = name.name.strip_prefix(&names::ingress_service(""))?;
-    index.ingress(&Name::new(&name.namespace, ingress)).filter(|ingress| index.is_ours(ingress))
-}
-
-fn owner(ingress: &Ingress) -> Owner {
-    Owner { name: ingress.meta.name.name.to_string(), uid: ingress.meta.uid.clone() }
-}
-
-fn service(name: &Name, index: &Index, defaults: &IngressDefaults) -> Option<Write> {
-    let there = index.service(name);
-    match ingress_for(name, index) {
+/// Looks at one Ingress, ours or not, there or not. Costs its size; the nodes too where its status shows them.
+pub(super) fn desired(name: &Name, index: &Index, flags: &IngressDefaults) -> Desired {
+    let own = Name::new(&name.namespace, &names::ingress_service(&name.name));
+    let ours = index.ingress(name);
+    let wanted = ours.map(|ingress| Wanted::new(ingress, own.clone(), index, flags));
+    let [service, slice, status] = match &wanted {
         // Kubernetes takes the Service away first and the Ingress last: making it anew would keep both for ever.
-        Some(ingress) if ingress.meta.deleting => None,
-        Some(ingress) => {
-            let (mut options, _) = Options::of(ingress, defaults);
-            // A class cannot change, and may have come from elsewhere.
-            if let Some(class) = there.and_then(|service| service.written.class.clone()) {
-                options.service.class = (options.service.type_ == RequestedType::LoadBalancer).then_some(class);
+        Some(wanted) if wanted.ingress.meta.deleting => [None, None, None],
+        // It would be written twice.
+        Some(wanted) if index.awaits_defaults(wanted.ingress) => [None, None, None],
+        Some(wanted) => [wanted.service(), wanted.slice(), wanted.status()],
+        // A name that looks like one of ours may be the shared one.
+        None if own == flags.shared_service => [None, None, None],
+        None => {
+            // What its new owner wrote there by now is not ours to take away.
+            let shows_ours = index.foreign(name).is_some_and(|foreign| foreign.shows_ours);
+            [
+                delete_service(&own, index),
+                delete_slice(&own, index),
+                shows_ours.then(|| Write::ClearIngressStatus(name.clone())),
+            ]
+        }
+    };
+    let writes = [
+        (Target::Service(own.clone()), service),
+        (Target::EndpointSlice(own), slice),
+        (Target::IngressStatus(name.clone()), status),
+    ];
+    Desired { writes, shows_nodes: wanted.is_some_and(|wanted| wanted.shows_nodes()) }
+}
+
+fn delete_service(own: &Name, index: &Index) -> Option<Write> {
+    index.service(own).filter(|service| service.is_ingress).map(|_| Write::DeleteService(own.clone()))
+}
+
+fn delete_slice(own: &Name, index: &Index) -> Option<Write> {
+    index.slice(own).filter(|slice| slice.is_ingress).map(|_| Write::DeleteEndpointSlice(own.clone()))
+}
+
+/// An Ingress of ours and what it asks for.
+struct Wanted<'a> {
+    ingress: &'a Ingress,
+    /// Its Service.
+    own: Name,
+    index: &'a Index,
+    flags: &'a IngressDefaults,
+    options: Options,
+    place: Place,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(ingress: &'a Ingress, own: Name, index: &'a Index, flags: &'a IngressDefaults) -> Self {
+        let defaults = index.defaults(ingress, flags);
+        let (options, _) = Options::of(ingress, &defaults);
+        let place = place(ingress, index, &defaults);
+        Self { ingress, own, index, flags, options, place }
+    }
+
+    fn owner(&self) -> Owner {
+        Owner { name: self.ingress.meta.name.name.to_string(), uid: self.ingress.meta.uid.clone() }
+    }
+
+    fn service(&self) -> Option<Write> {
+        match self.place {
+            Place { dedicated: false, .. } => return delete_service(&self.own, self.index),
+            // It stays as it is until its clients are told of the other one.
+            Place { mode: Mode::Shared, .. } => return None,
+            Place { mode: Mode::Dedicated, .. } => {}
+        }
+        let there = self.index.service(&self.own);
+        let mut options = self.options.service.clone();
+        // The other end of a connection with a PROXY header is a load balancer, and ranges are about clients.
+        if self.options.proxy_protocol.unwrap_or(self.flags.proxy_protocol) {
+            options.sources = None;
+        }
+        // A class cannot change, and may have come from elsewhere.
+        if let Some(class) = there.and_then(|service| service.written.class.clone()) {
+            options.class = (options.type_ == RequestedType::LoadBalancer).then_some(class);
+        }
+        let wanted = IngressService { name: self.own.clone(), owner: self.owner(), options };
+        (!there.is_some_and(|service| wanted.is_met_by(service))).then_some(Write::Service(wanted))
+    }
+
+    /// None in host network mode: nobody listens at the cluster IP, and without an endpoint it refuses.
+    fn slice(&self) -> Option<Write> {
+        if self.flags.host_network.is_some() || !self.place.dedicated {
+            return delete_slice(&self.own, self.index);
+        }
+        let wanted = DummySlice { name: self.own.clone(), owner: self.owner() };
+        let there = self.index.slice(&self.own);
+        (!there.is_some_and(|slice| wanted.is_met_by(slice))).then_some(Write::EndpointSlice(wanted))
+    }
+
+    fn status(&self) -> Option<Write> {
+        let addresses = self.addresses()?;
+        let ingress = self.ingress.meta.name.clone();
+        (addresses != self.ingress.load_balancer).then_some(Write::IngressStatus { ingress, addresses })
+    }
+
+    /// Where clients find it. `None` while that is not known; nothing while it is nowhere.
+    fn addresses(&self) -> Option<Vec<LoadBalancerAddress>> {
+        // Nobody is told of an address that is not there yet, as long as the one before is.
+        let new = |addresses: Vec<_>, has_old: bool| (!has_old || !addresses.is_empty()).then_some(addresses);
+        if self.place.mode == Mode::Shared {
+            let service = self.index.service(&self.flags.shared_service).filter(|service| service.is_ingress);
+            return new(service.map(|it| it.load_balancer.clone()).unwrap_or_default(), self.place.dedicated);
+        }
+        let Some(service) = self.index.service(&self.own).filter(|_| self.options.exposure != Exposure::Closed) else {
+            return new(Vec::new(), self.place.shared);
+        };
+        match self.options.service.type_ {
+            RequestedType::LoadBalancer => new(service.load_balancer.clone(), self.place.shared),
+            RequestedType::NodePort => self.index.node_addresses(None),
+            RequestedType::ClusterIp => {
+                self.index.node_addresses(self.flags.host_network.as_ref().and_then(|network| network.nodes.as_ref()))
             }
-            let wanted = IngressService { name: name.clone(), owner: owner(ingress), options: options.service };
-            (!there.is_some_and(|service| wanted.is_met_by(service))).then_some(Write::Service(wanted))
         }
-        None => there.filter(|service| service.is_ingress).map(|_| Write::DeleteService(name.clone())),
     }
-}
 
-fn slice(name: &Name, index: &Index) -> Option<Write> {
-    let there = index.slice(name);
-    match ingress_for(name, index) {
-        Some(ingress) if ingress.meta.deleting => None,
-        Some(ingress) => {
-            let wanted = DummySlice { name: name.clone(), owner: owner(ingress) };
-            (!there.is_some_and(|slice| wanted.is_met_by(slice))).then_some(Write::EndpointSlice(wanted))
-        }
-        None => there.filter(|slice| slice.is_ingress).map(|_| Write::DeleteEndpointSlice(name.clone())),
+    fn shows_nodes(&self) -> bool {
+        self.place.mode == Mode::Dedicated && self.options.service.type_ != RequestedType::LoadBalancer
     }
-}
-
-/// The addresses of the Service. One that is not ours any more keeps what its new owner writes.
-fn status(name: &Name, index: &Index) -> Option<Write> {
-    let ingress = index.ingress(name).filter(|ingress| index.is_ours(ingress) && !ingress.meta.deleting)?;
-    let service = index.service(&Name::new(&name.namespace, &names::ingress_service(&name.name)));
-    let addresses = service.map(|service| service.load_balancer.clone()).unwrap_or_default();
-    (addresses != ingress.load_balancer).then(|| Write::IngressStatus { ingress: name.clone(), addresses })
 }
 
 /// What was known of the object stays in force.
@@ -87,6 +157,13 @@ pub(super) fn lost(loser: &ObjectKey, type_url: &str, name: &str, winner: &Objec
         let why = format!("{winner} is older and takes the traffic of Service port {name} already");
         let field = if loser.kind == Kind::Ingress { "" } else { "spec.services" };
         return Problem::error(Reason::Conflict, field, why);
+    }
+    if let Some(port) = names::host_listener_port(name) {
+        let why = format!(
+            "{winner} is older and has port {port} of the nodes; give this Ingress another one with the annotation \
+             host-listener-port"
+        );
+        return Problem::error(Reason::Conflict, "metadata.annotations", why);
     }
     let why = if winner.kind == Kind::Service {
         format!("{short} {name} is filled with the endpoints of {winner}; the one defined here has no effect")

@@ -68,6 +68,20 @@ impl World {
         all
     }
 
+    /// Applies the objects of a text in a cluster that does nothing of what it is told.
+    pub(crate) fn apply_alone(&mut self, text: &str) -> Changes {
+        let mut all = Changes::default();
+        for event in support::applies(&support::text(text)) {
+            all.merge(self.engine.apply(self.local.complete(event)));
+        }
+        all
+    }
+
+    /// Something happens to an object.
+    pub(crate) fn drive(&mut self, event: axoneme_operator::SourceEvent) -> Changes {
+        self.local.drive(&mut self.engine, event)
+    }
+
     pub(crate) fn delete(&mut self, kind: axoneme_operator::Kind, name: &str) -> Changes {
         let key = axoneme_operator::ObjectKey::new(kind, "shop", name);
         self.local.drive(&mut self.engine, axoneme_operator::SourceEvent::Delete(key))

@@ -1,0 +1,276 @@
+//! Shared mode: what all Ingresses at one address say of each host, and which of them is heard.
+//!
+//! An Ingress contributes hosts. A host is merged from all that is contributed to it: for each path the oldest Ingress counts,
+//! and the others are told. Pure, and no order of events shows in the result. An edit costs the hosts that the Ingress names or
+//! named, each with what others say of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::intents::Rank;
+use crate::model::{Action, Backend, Host, HttpModel, Limits, PathMatch, RedirectCode, Route};
+use crate::source::{Name, ObjectKey};
+
+mod place;
+mod regex;
+
+pub use place::{Place, place};
+
+/// What one Ingress says of one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contribution {
+    /// The more specific match first. Empty when it brings a certificate only.
+    pub routes: Vec<Route>,
+    /// Limits of requests to these routes.
+    pub limits: Limits,
+    /// Plain requests to these routes are sent to https.
+    pub https_only: Option<RedirectCode>,
+    /// The Secret with the certificate of the host, if it can be used.
+    pub certificate: Option<Name>,
+}
+
+impl Contribution {
+    /// Whether a rule names the host. Otherwise it only falls under the Ingress's `tls` or default backend.
+    fn is_written(&self) -> bool {
+        self.routes.iter().any(|route| !route.implied)
+    }
+}
+
+/// A host as all of its Ingresses together have it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SharedHost {
+    /// The more specific match first. No match is there twice.
+    pub routes: Vec<SharedRoute>,
+    /// What becomes of requests to other paths: 404, after a redirect to https where the oldest Ingress asks for it. `None` when
+    /// there are no other paths.
+    pub others: Option<Option<RedirectCode>>,
+}
+
+/// A route, with what its Ingress says of requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedRoute {
+    /// The route.
+    pub route: Route,
+    /// Limits of its requests.
+    pub limits: Limits,
+    /// Plain requests are sent to https.
+    pub https_only: Option<RedirectCode>,
+}
+
+/// A route that an older Ingress has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Of which host.
+    pub host: Host,
+    /// Which path.
+    pub matcher: PathMatch,
+    /// Who has it.
+    pub winner: ObjectKey,
+}
+
+/// What a mutation changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Hosts that may be others now, or gone.
+    pub hosts: BTreeSet<Host>,
+    /// Other Ingresses that say something of these hosts: they may have won or lost a route.
+    pub rivals: BTreeSet<ObjectKey>,
+    /// Backends that nobody named before, or nobody names any more.
+    pub backends: BTreeSet<Backend>,
+}
+
+impl Change {
+    /// Both.
+    pub fn extend(&mut self, other: Self) {
+        self.hosts.extend(other.hosts);
+        self.rivals.extend(other.rivals);
+        self.backends.extend(other.backends);
+    }
+}
+
+/// The hosts. See the module's text.
+#[derive(Debug, Default)]
+pub struct Shared {
+    hosts: BTreeMap<Host, BTreeMap<Rank, Contribution>>,
+    claims: BTreeMap<ObjectKey, Claim>,
+    /// How many Ingresses name each backend.
+    backends: BTreeMap<Backend, usize>,
+}
+
+/// What one Ingress has a part in.
+#[derive(Debug)]
+struct Claim {
+    rank: Rank,
+    hosts: BTreeSet<Host>,
+    backends: BTreeSet<Backend>,
+}
+
+/// What an Ingress contributes, by its model. What Envoy would refuse is not among it: it would refuse other Ingresses' routes with
+/// it.
+#[must_use]
+pub fn contributions(model: &HttpModel) -> BTreeMap<Host, Contribution> {
+    let named = model.hosts.keys().chain(model.certificates.keys());
+    let contribution = |host: &Host| {
+        let served = model.hosts.get(host);
+        let routes = served.into_iter().flat_map(|it| &it.routes);
+        Contribution {
+            routes: routes.filter(|route| refusal(route).is_none()).cloned().collect(),
+            limits: model.limits,
+            https_only: served.and_then(|it| it.https_only),
+            certificate: model.certificates.get(host).cloned(),
+        }
+    };
+    let all = named.map(|host| (host.clone(), contribution(host)));
+    all.filter(|(_, it)| !it.routes.is_empty() || it.certificate.is_some()).collect()
+}
+
+impl Shared {
+    /// Replaces what an Ingress contributes; nothing at all when it is not in shared mode any more.
+    pub fn set(&mut self, rank: &Rank, wanted: BTreeMap<Host, Contribution>) -> Change {
+        let owner = &rank.1;
+        let mut change = Change::default();
+        let before = self.claims.remove(owner);
+        let backends: BTreeSet<_> = wanted.values().flat_map(backends).cloned().collect();
+        self.count(before.as_ref().map(|claim| &claim.backends), &backends, &mut change);
+
+        let claim = Claim { rank: rank.clone(), hosts: wanted.keys().cloned().collect(), backends };
+        if let Some(before) = before {
+            for host in before.hosts.iter().filter(|host| before.rank != *rank || !claim.hosts.contains(*host)) {
+                self.remove(&before.rank, host);
+                change.hosts.insert(host.clone());
+            }
+        }
+        for (host, contribution) in wanted {
+            let all = self.hosts.entry(host.clone()).or_default();
+            if all.get(rank) != Some(&contribution) {
+                all.insert(rank.clone(), contribution);
+                change.hosts.insert(host);
+            }
+        }
+        if !claim.hosts.is_empty() {
+            self.claims.insert(owner.clone(), claim);
+        }
+        let others = change.hosts.iter().filter_map(|host| self.hosts.get(host)).flat_map(BTreeMap::keys);
+        change.rivals = others.map(|rank| &rank.1).filter(|rival| *rival != owner).cloned().collect();
+        change
+    }
+
+    fn remove(&mut self, rank: &Rank, host: &Host) {
+        if let Some(all) = self.hosts.get_mut(host) {
+            all.remove(rank);
+            if all.is_empty() {
+                self.hosts.remove(host);
+            }
+        }
+    }
+
+    fn count(&mut self, before: Option<&BTreeSet<Backend>>, after: &BTreeSet<Backend>, change: &mut Change) {
+        let none = BTreeSet::new();
+        let before = before.unwrap_or(&none);
+        for backend in after.difference(before) {
+            let count = self.backends.entry(backend.clone()).or_default();
+            if *count == 0 {
+                change.backends.insert(backend.clone());
+            }
+            *count += 1;
+        }
+        for backend in before.difference(after) {
+            let Some(count) = self.backends.get_mut(backend) else { continue };
+            *count -= 1;
+            if *count == 0 {
+                self.backends.remove(backend);
+                change.backends.insert(backend.clone());
+            }
+        }
+    }
+
+    /// Whether nobody contributes anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
+    }
+
+    /// Whether some Ingress names this backend.
+    #[must_use]
+    pub fn names(&self, backend: &Backend) -> bool {
+        self.backends.contains_key(backend)
+    }
+
+    /// What is said of a host, by those who are heard, the oldest first.
+    fn heard(&self, host: &Host) -> impl Iterator<Item = (&Rank, &Contribution)> {
+        let all = self.hosts.get(host);
+        // A rule that names the host is stronger than what merely falls under it. What no rule of any host matches is another
+        // matter: there the default backend stands beside rules without a host.
+        let written = *host != Host::Any && all.is_some_and(|all| all.values().any(Contribution::is_written));
+        all.into_iter().flatten().filter(move |(_, it)| !written || it.is_written())
+    }
+
+    /// Whose each path of a host is. What is written counts before what is implied, then the older.
+    fn winners(&self, host: &Host) -> BTreeMap<&PathMatch, (&Rank, &Route, &Contribution)> {
+        let mut winners = BTreeMap::new();
+        for implied in [false, true] {
+            for (rank, contribution) in self.heard(host) {
+                for route in contribution.routes.iter().filter(|route| route.implied == implied) {
+                    winners.entry(&route.matcher).or_insert((rank, route, contribution));
+                }
+            }
+        }
+        winners
+    }
+
+    /// A host, `None` when no route of it is there.
+    #[must_use]
+    pub fn host(&self, host: &Host) -> Option<SharedHost> {
+        let winners = self.winners(host);
+        let shared = |(_, route, it): &(&Rank, &Route, &Contribution)| SharedRoute {
+            route: Route::clone(route),
+            limits: it.limits,
+            https_only: it.https_only,
+        };
+        let routes: Vec<_> = winners.values().map(shared).collect();
+        let is_whole = routes.last()?.route.matcher == PathMatch::Prefix("/".to_owned());
+        let oldest = self.heard(host).find(|(_, it)| !it.routes.is_empty());
+        let others = (!is_whole).then(|| oldest.and_then(|(_, it)| it.https_only));
+        Some(SharedHost { routes, others })
+    }
+
+    /// Routes of an Ingress that others have. Costs its hosts, with what others say of them.
+    #[must_use]
+    pub fn lost(&self, owner: &ObjectKey) -> Vec<Lost> {
+        let mut lost = Vec::new();
+        let Some(claim) = self.claims.get(owner) else { return lost };
+        for host in &claim.hosts {
+            let Some(all) = self.hosts.get(host).filter(|all| all.len() > 1) else { continue };
+            let Some(mine) = all.get(&claim.rank) else { continue };
+            let winners = self.winners(host);
+            for route in mine.routes.iter().filter(|route| !route.implied || *host == Host::Any) {
+                let Some((winner, ..)) = winners.get(&route.matcher) else { continue };
+                if **winner != claim.rank {
+                    let (host, matcher, winner) = (host.clone(), route.matcher.clone(), winner.1.clone());
+                    lost.push(Lost { host, matcher, winner });
+                }
+            }
+        }
+        lost
+    }
+}
+
+/// Expressions that an Ingress contributes nothing for: host, path and why.
+pub fn refusals(model: &HttpModel) -> impl Iterator<Item = (&Host, &PathMatch, String)> {
+    let routes = model.hosts.iter().flat_map(|(host, it)| it.routes.iter().map(move |route| (host, route)));
+    routes.filter(|(_, route)| !route.implied).filter_map(|(host, route)| Some((host, &route.matcher, refusal(route)?)))
+}
+
+fn refusal(route: &Route) -> Option<String> {
+    let PathMatch::Regex(regex) = &route.matcher else { return None };
+    regex::check(regex).err()
+}
+
+fn backends(contribution: &Contribution) -> impl Iterator<Item = &Backend> {
+    contribution.routes.iter().filter_map(|route| match &route.action {
+        Action::Forward(backend) => Some(backend),
+        Action::Unavailable => None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

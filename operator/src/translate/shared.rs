@@ -1,0 +1,166 @@
+//! Ingresses at the one address of shared mode as Envoy resources.
+//!
+//! A host is a piece of a route table, encoded once; a table is its pieces put together. There is one listener, whose routes
+//! and clusters come and go without it. Clusters are named by backend, so all Ingresses that name one share it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axoneme_api::names;
+use axoneme_envoy::{EnvoyResource, ResourceKind};
+use axoneme_xds::{Key, Resource};
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::ingress::{cluster, listener};
+use super::{EndpointsName, problem, redirects};
+use crate::intents::Intent;
+use crate::model::{Backend, Connection, HttpModel, IngressDefaults, Speaks};
+use crate::problem::Problem;
+use crate::source::{Kind, Name, ObjectKey, Service};
+
+mod hosts;
+mod table;
+
+pub use hosts::{Form, piece, shard};
+pub use table::{pattern_head, table};
+
+/// Ports of the Service that the listener serves.
+const PORTS: [u16; 2] = [80, 443];
+
+/// The name under which everything of shared mode stands: that of its Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl Origin {
+    /// The origin of what stands behind this Service.
+    #[must_use]
+    pub fn of(service: &Name) -> Self {
+        Self(service.to_string())
+    }
+
+    fn listener(&self) -> String {
+        format!("{}/listener", self.0)
+    }
+
+    /// The listener, as nodes are told of it.
+    #[must_use]
+    pub fn listener_key(&self) -> Key {
+        (ResourceKind::Listener.type_url().into(), self.listener().into())
+    }
+
+    /// The table of all hosts, likewise.
+    #[must_use]
+    pub fn table_key(&self) -> Key {
+        (ResourceKind::Route.type_url().into(), self.table().into())
+    }
+
+    /// The name of the table of all hosts, for an Envoy that cannot have shards.
+    #[must_use]
+    pub fn table(&self) -> String {
+        format!("{}/routes", self.0)
+    }
+
+    /// The table of some hosts.
+    #[must_use]
+    pub fn shard(&self, shard: u32) -> String {
+        format!("{}/shard-{shard}", self.0)
+    }
+
+    fn cluster(&self, backend: &Backend, http2: bool) -> String {
+        let suffix = if http2 { ":h2" } else { "" };
+        format!("{}/{}:{}:{}{suffix}", self.0, backend.service.namespace, backend.service.name, backend.port)
+    }
+
+    /// The names of a backend's clusters: two where it may be asked in two ways.
+    pub fn clusters(&self, backend: &Backend) -> impl Iterator<Item = Key> {
+        let name = |http2: &bool| (ResourceKind::Cluster.type_url().into(), self.cluster(backend, *http2).into());
+        versions(backend).iter().map(name)
+    }
+}
+
+/// Whether a backend is asked by HTTP/2.
+fn versions(backend: &Backend) -> &'static [bool] {
+    match backend.speaks {
+        Speaks::Unknown => &[false, true],
+        Speaks::Http1 => &[false],
+        Speaks::Http2 => &[true],
+    }
+}
+
+/// The assignment that a backend's clusters take their endpoints from.
+#[must_use]
+pub fn endpoints(backend: &Backend) -> EndpointsName {
+    let name = format!("{}/{}:{}", backend.service.namespace, backend.service.name, backend.port);
+    EndpointsName { service: backend.service.clone(), name: name.into() }
+}
+
+/// The clusters of a backend.
+///
+/// # Errors
+/// What Envoy would refuse.
+pub fn clusters(origin: &Origin, backend: &Backend) -> Result<Vec<Intent>, Vec<Problem>> {
+    let endpoints = endpoints(backend).name;
+    let version = |http2: &bool| {
+        let json = cluster::json(&origin.cluster(backend, *http2), &endpoints, *http2);
+        Ok(intent(&decode(&json)?, Some(Arc::clone(&endpoints))))
+    };
+    versions(backend).iter().map(version).collect()
+}
+
+/// The listener whose routes are the one table.
+///
+/// # Errors
+/// What Envoy would refuse.
+pub fn whole_listener(origin: &Origin, defaults: &IngressDefaults) -> Result<Intent, Vec<Problem>> {
+    Ok(intent(&decode(&whole_json(origin, defaults))?, None))
+}
+
+/// TLS has no place yet: the chain with the certificates of all hosts belongs beside the first one.
+fn whole_json(origin: &Origin, defaults: &IngressDefaults) -> Value {
+    let connection = Connection {
+        idle: defaults.stream_idle_timeout,
+        proxy_protocol: defaults.proxy_protocol,
+        forwarded_as_is: !defaults.use_remote_address,
+        trusted_hops: defaults.trusted_hops,
+        ..Connection::default()
+    };
+    let model = HttpModel { connection, ..HttpModel::default() };
+    let none = |_: &Name| String::new();
+    let mut json = listener::json(&origin.listener(), &model, |_| origin.table(), none, |_| String::new());
+    // As the module does for shards: a full name is the name without its last dot.
+    json["filter_chains"][0]["filters"][0]["typed_config"]["strip_trailing_host_dot"] = Value::Bool(true);
+    json
+}
+
+/// The redirects of the Service's addresses to the listener, by name.
+#[must_use]
+pub fn redirects(origin: &Origin, service: Option<&Service>, name: &Name) -> BTreeMap<Key, Option<Intent>> {
+    let owner = ObjectKey { kind: Kind::Service, name: name.clone() };
+    let redirect = |port: u16| {
+        let found = service.and_then(|service| Some((service, service.port(port)?)));
+        let intent = found.and_then(|(service, port)| redirects::redirect(service, port, &origin.listener(), &owner));
+        let name = names::redirect(&name.namespace, &name.name, port);
+        ((axoneme_api::intent::REDIRECT.into(), name.into()), intent)
+    };
+    PORTS.into_iter().map(redirect).collect()
+}
+
+/// A table put together as an intent.
+#[must_use]
+pub fn routes(name: String, body: Bytes) -> Intent {
+    Intent { resource: Resource::new(ResourceKind::Route.type_url(), name, body), awaited: true, endpoints: None }
+}
+
+fn intent(resource: &EnvoyResource, endpoints: Option<Arc<str>>) -> Intent {
+    let resource = Resource::new(resource.kind().type_url(), resource.name(), resource.encode());
+    Intent { resource, awaited: true, endpoints }
+}
+
+/// What we write ourselves is checked like what users write.
+fn decode(json: &Value) -> Result<EnvoyResource, Vec<Problem>> {
+    axoneme_envoy::decode(json, "").map_err(|problems| problems.iter().map(problem).collect())
+}
+
+#[cfg(test)]
+mod tests;

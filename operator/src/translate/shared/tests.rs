@@ -1,0 +1,66 @@
+use std::collections::BTreeMap;
+
+use axoneme_envoy::EnvoyResource;
+
+use super::*;
+use crate::intents::Rank;
+use crate::model::{Action, Host, Limits, PathMatch, RedirectCode, Route};
+use crate::shared::{Contribution, Shared};
+
+fn origin() -> Origin {
+    Origin::of(&Name::new("axoneme", "cilium-ingress"))
+}
+
+fn shared(hosts: &[(Host, &str, Option<RedirectCode>)]) -> Shared {
+    let mut shared = Shared::default();
+    for (at, (host, path, https_only)) in hosts.iter().enumerate() {
+        let service = Name::new("shop", "web");
+        let backend = Backend { service, port: "80".to_owned(), speaks: Speaks::Unknown };
+        let matcher = PathMatch::Prefix((*path).to_owned());
+        let routes = vec![Route { matcher, action: Action::Forward(backend), implied: false }];
+        let said = Contribution { routes, limits: Limits::default(), https_only: *https_only, certificate: None };
+        let rank: Rank = (0, ObjectKey::new(Kind::Ingress, "shop", &format!("i{at}")));
+        shared.set(&rank, BTreeMap::from([(host.clone(), said)]));
+    }
+    shared
+}
+
+fn whole(shared: &Shared, hosts: &[Host]) -> Value {
+    let anywhere = shared.host(&Host::Any);
+    let form = Form::Pattern { anywhere: anywhere.as_ref() };
+    let made = |host| piece(&origin(), host, &shared.host(host).unwrap(), form).unwrap();
+    let pieces: Vec<_> = hosts.iter().map(made).collect();
+    let bytes = table("x/routes", &pattern_head().unwrap(), pieces.iter());
+    EnvoyResource::from_bytes(ResourceKind::Route, &bytes).unwrap().to_json().unwrap()
+}
+
+#[test]
+fn pieces_put_together_are_one_table() {
+    let hosts = [Host::Exact("a.example".to_owned()), Host::Wildcard("example".to_owned()), Host::Any];
+    let said: Vec<_> = hosts.iter().map(|host| (host.clone(), "/", None)).collect();
+    let table = whole(&shared(&said), &hosts);
+    assert_eq!((&table["name"], &table["ignore_port_in_host_matching"]), (&"x/routes".into(), &true.into()));
+    let domains: Vec<_> =
+        table["virtual_hosts"].as_array().unwrap().iter().map(|it| it["domains"][0].clone()).collect();
+    assert_eq!(domains, ["a.example", "*.example", "*"]);
+    // The wildcard has the routes of all others for names with more labels.
+    assert_eq!(table["virtual_hosts"][1]["routes"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn open_paths_of_a_host_are_closed_and_plain_requests_go_to_https_first() {
+    let host = Host::Exact("a.example".to_owned());
+    let table = whole(&shared(&[(host.clone(), "/a", Some(RedirectCode::PermanentRedirect))]), &[host]);
+    let routes = table["virtual_hosts"][0]["routes"].as_array().unwrap();
+    let words = |route: &Value| {
+        let action = ["redirect", "route", "direct_response"].into_iter().find(|action| !route[action].is_null());
+        let path = ["prefix", "path_separated_prefix"].into_iter().find_map(|kind| route["match"][kind].as_str());
+        format!("{} {}", path.unwrap(), action.unwrap())
+    };
+    let all: Vec<_> = routes.iter().map(words).collect();
+    assert_eq!(all, ["/a redirect", "/a route", "/a route", "/ redirect", "/ direct_response"]);
+    assert_eq!(routes[4]["direct_response"]["status"], 404);
+    // Proof for a certificate is looked for at any path that no longer one has.
+    assert_eq!(routes[3]["match"]["headers"].as_array().unwrap().len(), 2);
+    assert_eq!(routes[0]["match"]["headers"].as_array().unwrap().len(), 1);
+}
