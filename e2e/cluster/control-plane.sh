@@ -4,6 +4,16 @@ control_plane() {
   daemon cp etcd "$BIN/etcd" --name e --data-dir "$STATE/cp/etcd" --unsafe-no-fsync --log-level warn \
     --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
     --listen-peer-urls http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380 --initial-cluster e=http://127.0.0.1:2380
+  # What the mesh writes, but for its lease and its questions who somebody is: that is how a test sees that nothing is written.
+  cat > "$STATE/cp/audit.yaml" <<Y
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: None, resources: [{group: coordination.k8s.io}, {group: authentication.k8s.io}, {group: authorization.k8s.io}]}
+- {level: Metadata, userGroups: ["system:serviceaccounts:axoneme"], verbs: [create, update, patch, delete, deletecollection]}
+- {level: None}
+Y
   # No kube-proxy runs beside the API server: with aggregator routing it resolves webhook Services to endpoints itself.
   daemon cp apiserver "$BIN/kube-apiserver" --advertise-address="$CP_IP" --bind-address=0.0.0.0 --secure-port=6443 \
     --etcd-servers=http://127.0.0.1:2379 --service-cluster-ip-range="$SVCNET.0.0/16" \
@@ -17,7 +27,8 @@ control_plane() {
     --requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group \
     --requestheader-extra-headers-prefix=X-Remote-Extra- \
     --proxy-client-cert-file="$PKI/front-proxy-client.crt" --proxy-client-key-file="$PKI/front-proxy-client.key" \
-    --enable-aggregator-routing=true --shutdown-delay-duration=0s --profiling=false
+    --enable-aggregator-routing=true --shutdown-delay-duration=0s --profiling=false \
+    --audit-policy-file="$STATE/cp/audit.yaml" --audit-log-path="$STATE/cp/audit.log" --service-node-port-range="$NODE_PORTS"
   until_true 30 k get --raw /readyz
   daemon cp kcm "$BIN/kube-controller-manager" --kubeconfig="$PKI/kcm.kubeconfig" \
     --authentication-kubeconfig="$PKI/kcm.kubeconfig" --authorization-kubeconfig="$PKI/kcm.kubeconfig" \

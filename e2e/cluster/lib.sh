@@ -15,6 +15,7 @@ if [ -f "$STATE/settings" ]; then . "$STATE/settings"; fi
 : "${LB_POOL:=$NET.200-$NET.220}"      # MetalLB's addresses
 : "${PODNET:=10.211}"                  # pods $PODNET.0.0/16; node i has $PODNET.(i-1).0/24
 : "${SVCNET:=10.212}"                  # services $SVCNET.0.0/16
+: "${NODE_PORTS:=30000-32767}"         # node ports of services
 
 C=axk-$NAME                            # prefix of this cluster's network namespaces, links and cgroups
 CP_IP=$NET.2 API_IP=$SVCNET.0.1 DNS_IP=$SVCNET.0.10

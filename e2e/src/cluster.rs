@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Namespace that the charts are installed in.
 pub const NAMESPACE: &str = "axoneme";
@@ -130,6 +130,17 @@ impl Cluster {
         self.kubectl(&["label", "namespace", name, TEST_LABEL]).map(drop)
     }
 
+    /// Its name: part of the names of its namespaces and control groups.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.state.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Where the cluster keeps its state: certificates, logs.
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
+    }
+
     /// Deletes what the tests made, so that one that failed does not make the next one fail.
     pub(crate) fn sweep(&self) -> Result<()> {
         self.kubectl(&["delete", "namespace", "-l", TEST_LABEL, "--wait"])?;
@@ -189,6 +200,13 @@ impl Cluster {
         }
         Ok(sum)
     }
+}
+
+/// A namespace that is swept when its test fails.
+#[must_use]
+pub fn labelled_namespace(name: &str) -> Value {
+    let (label, value) = TEST_LABEL.split_once('=').unwrap_or_default();
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {label: value}}})
 }
 
 /// What a command prints; its error holds what it said.

@@ -4,7 +4,10 @@
 #![forbid(unsafe_code)]
 
 pub mod ask;
+pub mod audit;
+pub mod certificates;
 pub mod cluster;
+pub mod curl;
 pub mod diagnose;
 pub mod objects;
 pub mod wait;

@@ -6,6 +6,7 @@
 
 mod crash;
 mod edits;
+mod ingresses;
 mod load;
 mod report;
 mod scene;
@@ -16,7 +17,7 @@ use anyhow::{Context as _, Result};
 use axoneme_testnet::mesh::Programs;
 
 use self::{load::Load, report::Series, scene::Scene};
-use crate::{bpf, images, paths, setup, shell};
+use crate::{embed, images, paths, setup, shell};
 
 /// Measure the webhook, the redirect against its rivals, the time of an edit, memory, and a crash of Envoy.
 #[derive(clap::Args)]
@@ -39,6 +40,8 @@ pub(crate) struct Bench {
     /// Configs that kill Envoy, one after another.
     #[arg(long, default_value_t = 5)]
     crashes: usize,
+    #[command(flatten)]
+    ingresses: ingresses::Options,
     /// Take unoptimised programs: quick to build, to work on the bench itself.
     #[arg(long)]
     dev: bool,
@@ -52,6 +55,8 @@ enum Part {
     Redirect,
     /// What others see of a config that kills Envoy.
     Crash,
+    /// Ingresses on a cluster, one by one; only when it is asked for, because it takes many minutes.
+    Ingresses,
 }
 
 /// As a release, but linked in seconds.
@@ -59,6 +64,9 @@ const PROFILE: &str = "e2e";
 
 impl Bench {
     pub(crate) fn run(self) -> Result<()> {
+        if self.only == Some(Part::Ingresses) {
+            return self.ingresses.run();
+        }
         let wants = |part| self.only.is_none_or(|only| only == part);
         if wants(Part::Webhook) {
             webhook(self.dev)?;
@@ -117,7 +125,7 @@ fn webhook(dev: bool) -> Result<()> {
 fn build(dev: bool) -> Result<(Programs, PathBuf)> {
     setup::ensure(false, false)?;
     let folder = if dev {
-        bpf::build()?;
+        embed::build()?;
         shell::run(shell::cargo().args(["build", "--quiet", "--package", "axonctl", "--package", "axoneme-echo"]))?;
         paths::target().join("debug")
     } else {

@@ -80,6 +80,9 @@ pub(crate) struct Up {
     /// kube-proxy's mode, one a worker; the last one holds for the rest.
     #[arg(long, value_delimiter = ',', default_value = "nftables,iptables")]
     pub(crate) proxy_modes: Vec<String>,
+    /// Node ports of services.
+    #[arg(long, default_value = "30000-32767")]
+    pub(crate) node_ports: String,
     /// Replace a cluster that is up.
     #[arg(long)]
     pub(crate) fresh: bool,
@@ -134,6 +137,7 @@ impl Up {
             .env("MANIFESTS", built.join("metallb.yaml"))
             .env("WORKERS", workers.join(" "))
             .env("PROXY_MODES", self.proxy_modes.join(" "))
+            .env("NODE_PORTS", &self.node_ports)
             .env(
                 "CNI",
                 match self.cni {

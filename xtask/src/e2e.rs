@@ -63,6 +63,7 @@ impl E2e {
             workers: 2,
             cni: self.cni,
             proxy_modes: vec!["nftables".to_owned(), "iptables".to_owned()],
+            node_ports: "30000-32767".to_owned(),
             fresh: !(self.keep || self.install),
         };
         up.run()?;
@@ -72,25 +73,29 @@ impl E2e {
     }
 
     fn test(&self, which: &Which) -> Result<()> {
-        let report = paths::target().join("e2e-report");
         shell::run(shell::cargo().args(["build", "--quiet", "--package", "axonctl"]))?;
         let mut cargo = shell::cargo();
         cargo
             .args(["test", "--package", "axoneme-e2e", "--features", "cluster", "--no-fail-fast"])
             .args(&self.tests)
             // One at a time: each ends with a look at whether anything is left in the whole cluster.
-            .args(["--", "--test-threads=1", "--nocapture"])
-            .env("RUST_LIB_BACKTRACE", "0")
-            .env("AXONEME_E2E_STATE", which.state()?)
-            .env("AXONEME_E2E_ECHO", images::binary(PROFILE, "axoneme-echo")?)
-            .env("AXONEME_E2E_AXONCTL", paths::target().join("debug/axonctl"))
-            .env("AXONEME_E2E_REPORT", report);
-        shell::run(&mut cargo)
+            .args(["--", "--test-threads=1", "--nocapture"]);
+        shell::run(tell(&mut cargo, which)?)
     }
 }
 
+/// Tells a command of the harness where the cluster is.
+pub(crate) fn tell<'a>(command: &'a mut Command, which: &Which) -> Result<&'a mut Command> {
+    Ok(command
+        .env("RUST_LIB_BACKTRACE", "0")
+        .env("AXONEME_E2E_STATE", which.state()?)
+        .env("AXONEME_E2E_ECHO", images::binary(PROFILE, "axoneme-echo")?)
+        .env("AXONEME_E2E_AXONCTL", paths::target().join("debug/axonctl"))
+        .env("AXONEME_E2E_REPORT", paths::target().join("e2e-report")))
+}
+
 /// Installs both charts, or brings them up to date; what ran before is replaced by the images just loaded.
-fn install(which: &Which) -> Result<()> {
+pub(crate) fn install(which: &Which) -> Result<()> {
     let root = paths::root();
     let tools = binaries::ensure()?.join("bin");
     let kubeconfig = which.kubeconfig()?;

@@ -1,0 +1,165 @@
+//! A theme: a namespace of its own, with backends that answer with their Service's name, and what must hold of it.
+
+use std::{thread, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use axoneme_e2e::{Answer, Cluster, cluster::labelled_namespace, curl::Request, until};
+use serde_json::{Value, json};
+
+/// It takes milliseconds; this is for a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// All themes start their pods at the same time.
+const PODS: &str = "--timeout=180s";
+
+/// What is applied, and what must hold then.
+pub(crate) struct Theme {
+    pub(crate) name: &'static str,
+    /// Services with their ports. All of them lead to containers of one pod; each answers with the Service's name.
+    pub(crate) backends: &'static [(&'static str, &'static [u16])],
+    /// What else there is, YAML.
+    pub(crate) manifest: fn() -> Result<String>,
+    pub(crate) holds: fn(&Place<'_>) -> Result<()>,
+}
+
+/// Where a theme is tried.
+pub(crate) struct Place<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) namespace: String,
+}
+
+/// Tries all themes side by side, and says of each that fails why.
+pub(crate) fn try_all(cluster: &Cluster, themes: &[&Theme]) -> Result<()> {
+    let namespaces = themes.iter().map(|theme| theme.namespace()).collect::<Vec<_>>();
+    let sweep = || {
+        let mut delete = vec!["delete", "namespace", "--ignore-not-found", "--wait"];
+        delete.extend(namespaces.iter().map(String::as_str));
+        cluster.kubectl(&delete).map(drop)
+    };
+    sweep()?;
+    let failed = thread::scope(|scope| {
+        let running = themes.iter().map(|theme| (theme, scope.spawn(|| theme.try_on(cluster)))).collect::<Vec<_>>();
+        let why = |(theme, thread): (&&Theme, thread::ScopedJoinHandle<'_, Result<()>>)| match thread.join() {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("{}: {error:#}", theme.name)),
+            Err(_) => Some(format!("{}: panicked", theme.name)),
+        };
+        running.into_iter().filter_map(why).collect::<Vec<_>>()
+    });
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    sweep()
+}
+
+impl Theme {
+    fn namespace(&self) -> String {
+        format!("e2e-{}", self.name)
+    }
+
+    fn try_on(&self, cluster: &Cluster) -> Result<()> {
+        let place = Place { cluster, namespace: self.namespace() };
+        let objects = [labelled_namespace(&place.namespace).to_string(), backends(self.backends), (self.manifest)()?];
+        place.cluster.apply(&place.namespace, &objects.join("\n---\n"))?;
+        place.ready()?;
+        (self.holds)(&place)
+    }
+}
+
+/// One Deployment with a container for each Service.
+fn backends(services: &[(&str, &[u16])]) -> String {
+    let inside = |index: usize| 8000 + index;
+    let container = |(index, (name, _)): (usize, &(&str, &[u16]))| {
+        json!({
+            "name": name,
+            "image": "localhost/axoneme-echo:1",
+            "args": [format!("--listen=:{}", inside(index)), format!("--text={name}")],
+            "readinessProbe": {"httpGet": {"path": "/health", "port": inside(index)}, "periodSeconds": 1},
+        })
+    };
+    let service = |(index, (name, ports)): (usize, &(&str, &[u16]))| {
+        let port = |port: &u16| {
+            let name = if *port == ports[0] { "http".to_owned() } else { format!("http-{port}") };
+            json!({"name": name, "port": port, "targetPort": inside(index)})
+        };
+        let ports = ports.iter().map(port).collect::<Vec<_>>();
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+            "spec": {"selector": {"app": "backends"}, "ports": ports},
+        })
+    };
+    let pod = json!({
+        "terminationGracePeriodSeconds": 1,
+        "containers": services.iter().enumerate().map(container).collect::<Vec<_>>(),
+    });
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "backends"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "backends"}},
+            "template": {"metadata": {"labels": {"app": "backends"}}, "spec": pod},
+        },
+    });
+    let mut all: Vec<Value> = services.iter().enumerate().map(service).collect();
+    all.push(deployment);
+    all.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n")
+}
+
+impl Place<'_> {
+    /// Waits for as many backends as there should be.
+    pub(crate) fn ready(&self) -> Result<()> {
+        self.kubectl(&["rollout", "status", "deployment/backends", PODS]).map(drop)
+    }
+
+    pub(crate) fn kubectl(&self, args: &[&str]) -> Result<String> {
+        self.cluster.kubectl(&[&["-n", &self.namespace], args].concat())
+    }
+
+    pub(crate) fn address(&self, ingress: &str) -> Result<String> {
+        self.cluster.ingress_address(&self.namespace, ingress)
+    }
+
+    /// Asks until the answer is as wanted.
+    pub(crate) fn until(&self, request: Request<'_>, wanted: impl Fn(&Answer) -> Result<()>) -> Result<Answer> {
+        until(&format!("{}: {} {}", self.namespace, request.method, request.url), SOON, || {
+            let answer = self.cluster.curl(request)?;
+            ensure!(answer.by_envoy(), "not by Envoy: {answer:?}");
+            wanted(&answer).with_context(|| format!("{} at {}: {answer:?}", request.url, request.address))?;
+            Ok(answer)
+        })
+    }
+
+    /// Each host and path is served by this Service, with the path as it was asked for; or by nobody, which is a 404. Put one that
+    /// is served first: an Ingress that is not served yet answers nothing at all.
+    pub(crate) fn routes(&self, address: &str, cases: &[(&str, &str, Option<&str>)]) -> Result<()> {
+        for (host, path, service) in cases {
+            let host = if host.is_empty() { address } else { host };
+            let url = format!("http://{host}{path}");
+            self.until(Request::get(&url, address), |answer| match service {
+                Some(service) => served_by(service, answer, path),
+                None => {
+                    ensure!(answer.status == 404, "wanted 404");
+                    Ok(())
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// An Event of this Ingress with these words.
+    pub(crate) fn event(&self, ingress: &str, reason: &str, words: &str) -> Result<()> {
+        until(&format!("{}: an Event {reason} of {ingress}", self.namespace), SOON, || {
+            let events = self.cluster.get_json(&["events.events.k8s.io", "-n", &self.namespace])?;
+            let found = events["items"].as_array().into_iter().flatten().any(|event| {
+                let note = event["note"].as_str().unwrap_or_default();
+                event["regarding"]["name"] == ingress && event["reason"] == reason && note.contains(words)
+            });
+            ensure!(found, "no such Event: {events}");
+            Ok(())
+        })
+    }
+}
+
+/// 200, from this Service, which was asked for this path.
+pub(crate) fn served_by(service: &str, answer: &Answer, path: &str) -> Result<()> {
+    ensure!(answer.status == 200, "wanted 200 from {service}");
+    ensure!(answer.body == format!("{service}\n"), "wanted {service}");
+    ensure!(answer.header("x-echo-path") == path, "{service} was asked for another path");
+    Ok(())
+}
