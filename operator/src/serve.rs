@@ -5,11 +5,15 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use axoneme_api::names::HOSTKEY_FEATURE;
 use axoneme_xds::{
     Policy,
     grpc::{AdsServer, Caller, Event, Host, Hub, in_memory, server_builder},
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Status,
@@ -38,36 +42,58 @@ pub enum Admission {
     Only(Arc<str>),
 }
 
+/// What is heard of nodes.
+#[derive(Debug)]
+pub enum Heard {
+    /// A node opens a stream. It is told nothing before `go`, so that the first it hears is meant for a node like it.
+    Opening {
+        /// The node.
+        node: Arc<str>,
+        /// Whether its Envoy has the module that finds a host's routes by hash.
+        has_module: bool,
+        /// To be sent or dropped.
+        go: oneshot::Sender<()>,
+    },
+    /// Something happened on a stream.
+    Stream(Event),
+}
+
 /// The server's side of all streams: admits nodes, and passes on what they say.
 #[derive(Debug)]
 pub struct Nodes {
     admission: Admission,
-    events: mpsc::UnboundedSender<Event>,
+    events: mpsc::UnboundedSender<Heard>,
 }
 
 impl Nodes {
     /// What happens on streams goes to `events`. The channel is unbounded because streams must not wait for the engine; it
     /// holds at most one answer per resource that a node was sent.
     #[must_use]
-    pub fn new(admission: Admission, events: mpsc::UnboundedSender<Event>) -> Self {
+    pub fn new(admission: Admission, events: mpsc::UnboundedSender<Heard>) -> Self {
         Self { admission, events }
     }
 }
 
 impl Host for Nodes {
     async fn authorize(&self, caller: Caller) -> Result<Arc<str>, Status> {
-        match &self.admission {
-            Admission::Only(node) => Ok(Arc::clone(node)),
+        let node = match &self.admission {
+            Admission::Only(node) => Arc::clone(node),
             Admission::Tokens(reviewer) => {
                 let header = caller.metadata.get("authorization").and_then(|value| value.to_str().ok());
-                reviewer.authorize(header, &caller.node.id).await.map_err(status)
+                reviewer.authorize(header, &caller.node.id).await.map_err(status)?
             }
-        }
+        };
+        let has_module = caller.node.client_features.iter().any(|feature| feature == HOSTKEY_FEATURE);
+        let (go, gone) = oneshot::channel();
+        let _ = self.events.send(Heard::Opening { node: Arc::clone(&node), has_module, go });
+        // Dropped only while the process is on its way out.
+        let _ = gone.await;
+        Ok(node)
     }
 
     fn observe(&self, event: Event) {
         // Without a listener the process is on its way out.
-        let _ = self.events.send(event);
+        let _ = self.events.send(Heard::Stream(event));
     }
 }
 
@@ -125,7 +151,7 @@ async fn serve_aged(
 pub fn serve_local(
     hub: Hub<Engine>,
     node: &str,
-    events: mpsc::UnboundedSender<Event>,
+    events: mpsc::UnboundedSender<Heard>,
     shutdown: CancellationToken,
 ) -> (Channel, impl Future<Output = Result<(), ServeError>> + Send + 'static) {
     let (channel, incoming) = in_memory();

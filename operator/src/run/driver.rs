@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use axoneme_xds::{Outcome, grpc, grpc::Hub};
+use axoneme_xds::{Outcome, grpc::Hub};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +14,7 @@ use self::{
 };
 use crate::{
     Changes, Engine, Kind, ObjectKey, Problem, ProblemChange, Severity, SourceEvent, Write,
-    kube_source::loaders::Expected, metrics, timer::at,
+    kube_source::loaders::Expected, metrics, serve::Heard, timer::at,
 };
 
 mod departures;
@@ -44,8 +44,9 @@ pub trait World: Send + 'static {
     /// Another replica writes from now on.
     fn step_down(&mut self);
 
-    /// The problems of an object changed. Called only while this replica leads.
-    fn problems(&mut self, engine: &Engine, object: &ObjectKey, change: &ProblemChange);
+    /// The problems of an object changed. Called only while this replica leads. Those that are `standing` may have been told
+    /// by the one that led before.
+    fn problems(&mut self, engine: &Engine, object: &ObjectKey, change: &ProblemChange, standing: bool);
 
     /// What a person may look at changed.
     fn changed(&mut self);
@@ -57,7 +58,7 @@ pub struct Inputs {
     /// From the sources.
     pub events: mpsc::Receiver<SourceEvent>,
     /// From the nodes' streams.
-    pub streams: mpsc::UnboundedReceiver<grpc::Event>,
+    pub streams: mpsc::UnboundedReceiver<Heard>,
     /// Whether this replica writes.
     pub leading: watch::Receiver<bool>,
     /// Nodes that should serve.
@@ -127,7 +128,7 @@ struct Driver<W> {
 impl<W: World> Driver<W> {
     async fn listen(mut self, inputs: Inputs) -> InputEnded {
         let Inputs { mut events, mut streams, mut leading, mut expected, mut again } = inputs;
-        let mut answers = Vec::with_capacity(ANSWERS);
+        let mut heard = Vec::with_capacity(ANSWERS);
         let leads = *leading.borrow_and_update();
         self.lead(leads);
         self.expect(&mut expected);
@@ -137,9 +138,9 @@ impl<W: World> Driver<W> {
                     Some(event) => self.event(event),
                     None => return InputEnded("the sources"),
                 },
-                taken = streams.recv_many(&mut answers, ANSWERS) => match taken {
+                taken = streams.recv_many(&mut heard, ANSWERS) => match taken {
                     0 => return InputEnded("the intents server"),
-                    _ => self.answers(&mut answers),
+                    _ => self.hear(&mut heard),
                 },
                 changed = leading.changed() => match changed {
                     Ok(()) => {
@@ -171,21 +172,28 @@ impl<W: World> Driver<W> {
         });
         ::metrics::histogram!(metrics::PUSH_SECONDS).record(started.elapsed());
         ::metrics::counter!(metrics::EVENTS, "kind" => kind.as_str(), "event" => what).increment(1);
-        // What is merely not listed yet is nobody's problem.
-        if synced {
-            hub.read(|engine| {
-                for (object, change) in &changes.problems {
-                    log(object, change);
-                    if self.leads {
-                        world.problems(engine, object, change);
-                    }
-                }
-            });
-        } else if hub.read(|engine| engine.is_synced(&Kind::ALL)) {
+        if !synced && hub.read(|engine| engine.is_synced(&Kind::ALL)) {
             self.first_look();
+        } else {
+            self.problems(&changes);
         }
         self.write(changes.writes);
         self.settled();
+    }
+
+    /// What is merely not listed yet is nobody's problem.
+    fn problems(&mut self, changes: &Changes) {
+        if self.is_synced() {
+            let (leads, world) = (self.leads, &mut self.world);
+            self.hub.read(|engine| {
+                for (object, change) in &changes.problems {
+                    log(object, change);
+                    if leads {
+                        world.problems(engine, object, change, false);
+                    }
+                }
+            });
+        }
     }
 
     fn is_synced(&self) -> bool {
@@ -206,22 +214,46 @@ impl<W: World> Driver<W> {
         self.status_due = None;
     }
 
-    /// Nobody may have told them before us.
+    /// It may be that nobody told them before us.
     fn tell_standing_problems(&mut self) {
         if self.leads && self.is_synced() {
             let world = &mut self.world;
             self.hub.read(|engine| {
-                standing(engine).for_each(|(object, change)| world.problems(engine, object, &change));
+                standing(engine).for_each(|(object, change)| world.problems(engine, object, &change, true));
             });
         }
     }
 
-    /// Takes in what streams told. Leaves `told` empty.
-    fn answers(&mut self, told: &mut Vec<grpc::Event>) {
-        let told: Vec<_> = told.drain(..).filter_map(|event| self.streams.take(event)).collect();
+    /// Takes in what is heard of nodes. Leaves `heard` empty.
+    fn hear(&mut self, heard: &mut Vec<Heard>) {
+        let mut told = Vec::new();
+        for heard in heard.drain(..) {
+            match heard {
+                Heard::Opening { node, has_module, go } => {
+                    self.open(&node, has_module);
+                    // The node may have given up.
+                    let _ = go.send(());
+                }
+                Heard::Stream(event) => told.extend(self.streams.take(event)),
+            }
+        }
+        self.answers(&told);
+    }
+
+    fn open(&mut self, node: &str, has_module: bool) {
+        let mut changes = Changes::default();
+        self.hub.update(|engine| {
+            changes = engine.node_opens(node, has_module);
+            std::mem::take(&mut changes.intents)
+        });
+        self.problems(&changes);
+        self.write(changes.writes);
+    }
+
+    fn answers(&mut self, told: &[Told]) {
         let departures = &mut self.departures;
         self.hub.update(|engine| {
-            for told in &told {
+            for told in told {
                 match told {
                     Told::Connected(node) => {
                         engine.node_connected(node);
@@ -250,10 +282,12 @@ impl<W: World> Driver<W> {
     fn expect(&mut self, expected: &mut watch::Receiver<Expected>) {
         let Some(nodes) = expected.borrow_and_update().clone() else { return };
         self.expects = true;
+        let mut writes = Vec::new();
         self.hub.update(|engine| {
-            engine.expect_nodes(nodes);
+            writes = engine.expect_nodes(nodes);
             Default::default()
         });
+        self.write(writes);
         self.settled();
     }
 

@@ -38,7 +38,16 @@ async fn server_aged(age: [Duration; 2]) -> (SocketAddr, String, mpsc::Unbounded
     let leaf = Arc::new(Leaf::new(authority, Leaf::service_names("axoneme-operator", "mesh")).unwrap());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (sender, events) = mpsc::unbounded_channel();
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let (events_in, events) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(heard) = heard.recv().await {
+            match heard {
+                Heard::Opening { go, .. } => drop(go.send(())),
+                Heard::Stream(event) => drop(events_in.send(event)),
+            }
+        }
+    });
     let nodes = Nodes::new(Admission::Only("node-1".into()), sender);
     tokio::spawn(serve_aged(listener, leaf, Hub::new(Engine::new()), nodes, CancellationToken::new(), age));
     (address, trusted, events)

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axoneme_xds::grpc;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
@@ -36,7 +37,7 @@ impl World for Seen {
         self.0.lock().steps_down += 1;
     }
 
-    fn problems(&mut self, _: &Engine, object: &ObjectKey, _: &ProblemChange) {
+    fn problems(&mut self, _: &Engine, object: &ObjectKey, _: &ProblemChange, _: bool) {
         self.0.lock().problems.push(object.clone());
     }
 
@@ -46,7 +47,7 @@ impl World for Seen {
 struct Bench {
     seen: Seen,
     events: mpsc::Sender<SourceEvent>,
-    streams: mpsc::UnboundedSender<grpc::Event>,
+    streams: mpsc::UnboundedSender<Heard>,
     leading: watch::Sender<bool>,
     expected: watch::Sender<Expected>,
     again: mpsc::UnboundedSender<()>,
@@ -78,7 +79,7 @@ impl Bench {
                 Kind::IngressClass => vec![Object::IngressClass(class())],
                 Kind::Ingress => vec![Object::Ingress(ingress())],
                 Kind::CiliumEnvoyConfig => vec![Object::EnvoyConfig(config())],
-                Kind::Node => vec![Object::Node(Node { meta: Meta::named("", "n"), labels: Default::default() })],
+                Kind::Node => vec![Object::Node(Node::new(Meta::named("", "n"), Default::default(), None))],
                 _ => Vec::new(),
             };
             self.events.send(SourceEvent::reset(*kind, objects)).await.unwrap();
@@ -102,7 +103,7 @@ impl Bench {
 
 fn class() -> IngressClass {
     let controller = axoneme_api::names::INGRESS_CONTROLLERS[0].to_owned();
-    IngressClass { meta: Meta::named("", "axoneme"), controller, is_default: false }
+    IngressClass { meta: Meta::named("", "axoneme"), controller, default: None, parameters: None }
 }
 
 fn ingress() -> Ingress {
@@ -185,7 +186,7 @@ async fn statuses_do_not_wait_when_every_node_has_come() {
     let bench = Bench::with(true, Seen(Arc::default(), Duration::from_secs(3600)));
     bench.expected.send_replace(expects("n"));
     bench.list(&Kind::ALL).await;
-    bench.streams.send(grpc::Event::Opened { stream: 1, subscriber: "n".into() }).unwrap();
+    bench.streams.send(Heard::Stream(grpc::Event::Opened { stream: 1, subscriber: "n".into() })).unwrap();
     bench.wait(has_status).await;
     // What it was told once it is told again when the writer asks for that.
     let before = bench.statuses();
@@ -201,13 +202,13 @@ async fn many_answers_make_one_status() {
     assert_eq!(bench.statuses(), 1);
     for stream in 0..50 {
         let subscriber: Arc<str> = format!("node-{stream}").into();
-        bench.streams.send(grpc::Event::Opened { stream, subscriber: subscriber.clone() }).unwrap();
+        bench.streams.send(Heard::Stream(grpc::Event::Opened { stream, subscriber: subscriber.clone() })).unwrap();
         let outcome = Outcome::Acked {
             type_url: axoneme_xds::type_urls::ROUTE.into(),
             name: "default/lb/routes".into(),
             version: Some("v".into()),
         };
-        bench.streams.send(grpc::Event::Outcome { stream, subscriber, outcome }).unwrap();
+        bench.streams.send(Heard::Stream(grpc::Event::Outcome { stream, subscriber, outcome })).unwrap();
     }
     let statuses = |notes: &Notes| notes.writes.iter().filter(|it| matches!(it, Target::ConfigStatus(_))).count();
     bench.wait(|notes| statuses(notes) == 2).await;
