@@ -4,6 +4,7 @@
 //! `cargo xtask fuzz` builds with coverage and runs; the test in this crate runs each on its seeds.
 #![forbid(unsafe_code)]
 
+pub mod hostkey;
 pub mod intent;
 pub mod mutate;
 pub mod seeds;
@@ -28,12 +29,13 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "walker", check: walker::check, seeds: seeds::walker },
     Target { name: "intent", check: intent::check, seeds: seeds::intent },
     Target { name: "state_file", check: state_file::check, seeds: seeds::state_file },
     Target { name: "yaml", check: yaml::check, seeds: seeds::yaml },
     Target { name: "xds_request", check: xds_request::check, seeds: seeds::xds_request },
+    Target { name: "hostkey", check: hostkey::check, seeds: seeds::hostkey },
 ];
 
 #[cfg(test)]

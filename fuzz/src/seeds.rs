@@ -38,6 +38,15 @@ pub fn manifests() -> io::Result<Vec<String>> {
     files.into_iter().filter(short).map(fs::read_to_string).collect()
 }
 
+/// Hosts in all their forms.
+///
+/// # Errors
+/// None.
+pub fn hostkey() -> io::Result<Vec<Vec<u8>>> {
+    let hosts = ["", "*.example.com", "Shop.example.com:8080", "a.b.example.com.", "[::1]:80", "10.0.0.1", "_", "a..b", "*.[::1]"];
+    Ok(hosts.map(Vec::from).to_vec())
+}
+
 /// The elements of every `spec.resources`, right ones and wrong ones.
 ///
 /// # Errors
@@ -149,6 +158,7 @@ fn intents() -> io::Result<Vec<Resource>> {
         listener: "default/web/listener".to_owned(),
         owner: "CiliumEnvoyConfig default/web".to_owned(),
         has_backends: true,
+        ..Redirect::default()
     };
     Ok(encoded.chain([Resource::new(REDIRECT, "default/web:80", redirect.encode_to_vec())]).collect())
 }

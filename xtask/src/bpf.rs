@@ -1,17 +1,17 @@
-//! `cargo xtask bpf`: builds the eBPF programs to `target/bpf/axoneme.o`, which the node loader carries inside.
+//! The eBPF programs, built to `target/bpf/axoneme.o`.
 //!
 //! The target is a tier 3 one: the compiler needs the source of `core` and unstable options. Two compilers will do, whichever is
 //! there: Debian's `rustc-web` with `rust-web-src`, or a nightly of rustup with the component `rust-src`.
 
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::paths;
+use crate::{embed, paths};
 
 /// The linker's version: it must know the LLVM of the compilers above.
 pub(crate) const LINKER_VERSION: &str = "0.13.0";
@@ -45,18 +45,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     if !status.success() {
         bail!("the eBPF programs did not build: {status}");
     }
-    install(&target_dir.join(TARGET).join("release/axoneme-bpf"), &paths::target().join("bpf/axoneme.o"))
-}
-
-/// Copies when the content differs only, so that the loader is not rebuilt for nothing.
-fn install(built: &Path, object: &Path) -> Result<PathBuf> {
-    let bytes = fs::read(built).with_context(|| format!("read {}", built.display()))?;
-    if fs::read(object).ok().as_deref() != Some(&bytes) {
-        fs::create_dir_all(object.parent().unwrap_or(Path::new("."))).context("make the folder of the eBPF object")?;
-        fs::write(object, &bytes).with_context(|| format!("write {}", object.display()))?;
-    }
-    println!("{} ({} bytes)", object.display(), bytes.len());
-    Ok(object.to_owned())
+    embed::install(&target_dir.join(TARGET).join("release/axoneme-bpf"), &paths::target().join("bpf/axoneme.o"))
 }
 
 /// Cargo with a compiler that can build `core` for the kernel.

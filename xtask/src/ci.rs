@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{bpf, cluster::binaries, crds, fuzz::Fuzz, layering, paths, setup, shell, stages::Stages};
+use crate::{cluster::binaries, crds, embed, fuzz::Fuzz, layering, paths, setup, shell, stages::Stages};
 
 /// Formatting, lints, generated files, charts.
 pub(crate) fn lint() -> Result<()> {
@@ -35,8 +35,8 @@ pub(crate) fn ci() -> Result<()> {
 
 fn lint_stages(stages: &mut Stages) {
     stages.command("format", shell::cargo().args(["fmt", "--all", "--check"]));
-    // The loader carries the eBPF object inside, so that comes first.
-    if stages.run("bpf", || bpf::build().map(drop)) {
+    // The loader carries the eBPF object and Envoy's module inside, so these come first.
+    if stages.run("bpf and module", embed::build) {
         let mut clippy = shell::cargo();
         clippy.args([
             "clippy",
@@ -66,7 +66,7 @@ fn lint_stages(stages: &mut Stages) {
 }
 
 fn test_stages(stages: &mut Stages) {
-    if stages.run("setup", || setup::ensure(true, false)) && stages.run("bpf", || bpf::build().map(drop)) {
+    if stages.run("setup", || setup::ensure(true, false)) && stages.run("bpf and module", embed::build) {
         stages.command("unit and integration", shell::cargo().args(["test", "--locked", "--no-fail-fast"]));
         stages.command("end to end", shell::cargo().args(["xtask", "e2e"]));
     }

@@ -22,7 +22,7 @@ use axoneme_testnet::{
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::{bpf, paths, setup, shell};
+use crate::{embed, paths, setup, shell};
 
 mod keep;
 mod questions;
@@ -101,7 +101,7 @@ struct Built {
 /// Installs and builds what is missing.
 fn build() -> Result<Built> {
     setup::ensure(false, false)?;
-    bpf::build()?;
+    embed::build()?;
     shell::run(shell::cargo().args(["build", "--quiet", "--package", "axonctl", "--package", "axoneme-echo"]))?;
     let program = |name| paths::target().join("debug").join(name);
     let mesh = Programs { axonctl: program("axonctl"), envoy: setup::envoy::path()? };

@@ -12,11 +12,17 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::{bpf, paths, shell};
+use crate::{bpf, module, paths, shell};
 
 /// Longest inputs, in bytes, by target.
-const TARGETS: [(&str, u32); 5] =
-    [("walker", 8192), ("intent", 4096), ("state_file", 4096), ("yaml", 8192), ("xds_request", 2048)];
+const TARGETS: [(&str, u32); 6] = [
+    ("walker", 8192),
+    ("intent", 4096),
+    ("state_file", 4096),
+    ("yaml", 8192),
+    ("xds_request", 2048),
+    ("hostkey", 320),
+];
 
 /// What counts edges, for libFuzzer to see where an input leads. Compares are not traced: that takes more than half of the time,
 /// and words that mean something come from the seeds and the descriptors.
@@ -30,7 +36,7 @@ const COVERAGE: [&str; 4] = [
 /// Search for inputs that break what must hold, a minute for each target, two at a time.
 #[derive(Args)]
 pub(crate) struct Fuzz {
-    /// Which targets: walker, intent, state_file, yaml, xds_request. All, if none is named.
+    /// Which targets: walker, intent, state_file, yaml, xds_request, hostkey. All, if none is named.
     targets: Vec<String>,
     /// How long each one runs.
     #[arg(long, default_value_t = 60)]
@@ -87,7 +93,8 @@ fn build() -> Result<PathBuf> {
         .args(["--target", &host, "--target-dir"])
         .arg(&target_dir)
         .env("CARGO_ENCODED_RUSTFLAGS", COVERAGE.join("\x1f"))
-        .env("AXONEME_BPF_OBJECT", bpf::build()?);
+        .env("AXONEME_BPF_OBJECT", bpf::build()?)
+        .env("AXONEME_ENVOY_MODULE_FILE", module::build()?);
     shell::run(&mut cargo)?;
     Ok(target_dir.join(host).join("fuzz"))
 }

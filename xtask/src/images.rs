@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::{archive::Image, bpf, cluster::Which, paths, setup, shell};
+use crate::{archive::Image, cluster::Which, embed, paths, setup, shell};
 
 /// Make the container images in target/images.
 #[derive(Args)]
@@ -66,7 +66,7 @@ pub(crate) fn binary(profile: &str, name: &str) -> Result<PathBuf> {
 
 /// Static binaries of these packages. Returns their folder.
 pub(crate) fn build(profile: &str, packages: impl IntoIterator<Item = &'static str>) -> Result<PathBuf> {
-    bpf::build()?;
+    embed::build()?;
     let mut cargo = cargo("build", profile)?;
     for name in packages {
         cargo.args(["--package", name]);

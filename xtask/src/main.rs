@@ -15,9 +15,11 @@ mod crds;
 mod demo;
 mod descriptors;
 mod e2e;
+mod embed;
 mod fuzz;
 mod images;
 mod layering;
+mod module;
 mod paths;
 mod setup;
 mod shell;
@@ -46,6 +48,8 @@ enum Task {
     Images(images::Images),
     /// Formatting, clippy, generated files, charts.
     Lint,
+    /// Build the module for Envoy to target/module/.
+    Module,
     /// Print where this repository keeps what it downloads and builds.
     Paths,
     Setup(setup::Setup),
@@ -76,6 +80,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Fuzz(task) => task.run(),
         Task::Images(task) => task.run(),
         Task::Lint => ci::lint(),
+        Task::Module => module::build().map(drop),
         Task::Paths => paths::print(),
         Task::Setup(task) => task.run(),
         Task::Test => ci::test(),
