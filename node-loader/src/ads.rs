@@ -13,6 +13,7 @@ use std::{
 use axoneme_xds::{
     Key, Outcome, Policy, Resource, Store, View,
     grpc::{AdsServer, Caller, Event as StreamEvent, Host, Hub, Views, server_builder},
+    proto::SemanticVersion,
     type_urls::CLUSTER,
 };
 use tokio::{
@@ -59,6 +60,8 @@ pub enum Heard {
     Opening {
         /// Whether it is the one that was there before.
         same: bool,
+        /// Envoy's version, if it says one.
+        version: Option<SemanticVersion>,
         /// To be sent or dropped.
         go: oneshot::Sender<()>,
     },
@@ -79,7 +82,8 @@ impl Host for Ears {
         let process = peer.and_then(|peer| peer.pid()).unwrap_or_default();
         let same = self.process.swap(process, Ordering::Relaxed) == process && process != 0;
         let (go, gone) = oneshot::channel();
-        let _ = self.events.send(Heard::Opening { same: same || caller.holds, go });
+        let version = caller.node.user_agent_build_version.and_then(|build| build.version);
+        let _ = self.events.send(Heard::Opening { same: same || caller.holds, version, go });
         // Dropped only while the node shuts down.
         let _ = gone.await;
         Ok(caller.node.id.into())

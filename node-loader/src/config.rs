@@ -28,6 +28,8 @@ pub struct Config {
     /// Start this Envoy and look after it. Without it, somebody else runs Envoy on the bootstrap of
     /// [`Config::bootstrap`].
     pub envoy: Option<EnvoyBinary>,
+    /// Whether Envoy may load the module that finds the routes of a host by hash.
+    pub envoy_module: UseModule,
     /// Undo everything in the kernel at the end, and forget all state. Otherwise traffic flows on without the loader.
     pub cleanup_on_exit: bool,
     /// The kernel's side.
@@ -41,6 +43,15 @@ pub enum OnProxyFailure {
     Bypass,
     /// They are refused at once.
     Refuse,
+}
+
+/// See [`Config::envoy_module`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum UseModule {
+    /// If it is of the version that the module is made for.
+    Auto,
+    /// No: shared Ingresses are served by whole tables.
+    Off,
 }
 
 /// The Envoy to start.
@@ -84,6 +95,7 @@ impl Config {
             drain_timeout: Duration::from_secs(30),
             metrics_address: None,
             envoy: None,
+            envoy_module: UseModule::Auto,
             cleanup_on_exit: false,
             kernel: kernel::Config::default(),
         }
@@ -117,6 +129,12 @@ impl Config {
     #[must_use]
     pub fn suspects_dir(&self) -> PathBuf {
         self.run_dir.join("suspects")
+    }
+
+    /// Folder of the module for Envoy, which must look there: [`crate::envoy_module::SEARCH_PATH`].
+    #[must_use]
+    pub fn modules_dir(&self) -> PathBuf {
+        self.run_dir.join("modules")
     }
 
     /// Where the bootstrap of an Envoy of ours is written.

@@ -4,7 +4,7 @@
 
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, EnvoyBinary, metrics::ENVOY_EXITS};
+use crate::{Config, EnvoyBinary, envoy_module::SEARCH_PATH, metrics::ENVOY_EXITS};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Short, as what Envoy dies of is found by its deaths, and all else waits for it meanwhile.
@@ -72,7 +72,7 @@ pub async fn supervise(config: Config, binary: EnvoyBinary, shutdown: Cancellati
     let mut pause = FIRST_PAUSE;
     loop {
         let started = Instant::now();
-        let mut child = start(&binary, &bootstrap)?;
+        let mut child = start(&config, &binary)?;
         tracing::info!(pid = child.id(), path = %binary.path.display(), "Envoy started");
         let lines = forward(child.stderr.take());
         let ended = tokio::select! {
@@ -92,11 +92,12 @@ pub async fn supervise(config: Config, binary: EnvoyBinary, shutdown: Cancellati
     }
 }
 
-fn start(binary: &EnvoyBinary, bootstrap: &Path) -> Result<Child, EnvoyError> {
+fn start(config: &Config, binary: &EnvoyBinary) -> Result<Child, EnvoyError> {
     let mut command = Command::new(&binary.path);
     command
+        .env(SEARCH_PATH, config.modules_dir())
         .arg("--config-path")
-        .arg(bootstrap)
+        .arg(config.bootstrap_file())
         .args(["--disable-hot-restart", "--drain-time-s", "30", "--log-level", "warning"])
         .args(["--log-format", LOG_FORMAT, "--concurrency", &binary.concurrency.to_string()])
         .stdin(Stdio::null())

@@ -30,10 +30,11 @@ const TYPES: [&str; 7] = [SECRET, ENDPOINTS, CLUSTER, ROUTE, SCOPED_ROUTE, LISTE
 /// The port of the operator when its address has none.
 const DEFAULT_PORT: u16 = 443;
 
-/// A client that holds what an earlier run had in force.
+/// A client that holds what an earlier run had in force. `features` is what the node can do.
 #[must_use]
-pub(crate) fn client(node: &str, held: impl IntoIterator<Item = Resource>) -> Client {
-    let node = Node { id: node.to_owned(), user_agent_name: "axoneme-node".to_owned(), ..Node::default() };
+pub(crate) fn client(node: &str, features: Vec<String>, held: impl IntoIterator<Item = Resource>) -> Client {
+    let (id, user_agent_name) = (node.to_owned(), "axoneme-node".to_owned());
+    let node = Node { id, user_agent_name, client_features: features, ..Node::default() };
     Client::new(node, TYPES).with_held(held)
 }
 

@@ -6,6 +6,7 @@
 pub mod ads;
 pub mod config;
 pub mod datapath;
+pub mod envoy_module;
 pub mod envoy_process;
 pub mod event;
 mod http;
@@ -22,6 +23,6 @@ pub mod run;
 pub mod state_file;
 pub mod status;
 
-pub use config::{Config, Endpoint, EnvoyBinary, OnProxyFailure, Operator};
+pub use config::{Config, Endpoint, EnvoyBinary, OnProxyFailure, Operator, UseModule};
 pub use event::NodeEvent;
 pub use run::{NodeError, run, run_with};

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use axoneme_node::{
-    Config, Endpoint, EnvoyBinary, OnProxyFailure, Operator, config, kernel, ports::PortRange, run, status,
+    Config, Endpoint, EnvoyBinary, OnProxyFailure, Operator, UseModule, config, kernel, ports::PortRange, run, status,
 };
 use clap::{Args, Parser, Subcommand};
 use tokio::{
@@ -108,6 +108,10 @@ struct Run {
     /// Worker threads of the Envoy that `--envoy` starts.
     #[arg(long, env = "AXONEME_ENVOY_CONCURRENCY", default_value_t = 2, requires = "envoy")]
     envoy_concurrency: u16,
+    /// Whether Envoy may load the module that finds the routes of a shared Ingress by hash, if it is of the version that the
+    /// module is made for. Without it an edit costs a table of all hosts.
+    #[arg(long, env = "AXONEME_ENVOY_MODULE", value_enum, default_value = "auto")]
+    envoy_module: UseModule,
 }
 
 /// Where things are in the kernel. A cleanup needs those of the run.
@@ -205,6 +209,7 @@ async fn run_node(flags: Run) -> Result<()> {
         drain_timeout: Duration::from_secs(flags.drain_timeout),
         metrics_address: flags.metrics_address,
         envoy: flags.envoy.map(|path| EnvoyBinary { path, concurrency: flags.envoy_concurrency }),
+        envoy_module: flags.envoy_module,
         kernel: flags.kernel.config(),
         ..Config::new(flags.name.node_name)
     };

@@ -18,6 +18,8 @@ pub const ENVOY_CONNECTED: &str = "axoneme_node_envoy_connected";
 pub const ENVOY_EXITS: &str = "axoneme_node_envoy_exits_total";
 /// Envoys that took the place of another one in the life of this loader.
 pub const ENVOY_RESTARTS: &str = "axoneme_node_envoy_restarts_total";
+/// 1 while Envoy may load the module that finds a host's routes by hash.
+pub const ENVOY_MODULE: &str = "axoneme_node_envoy_module";
 /// Versions that are not offered any more, as Envoy died of them. Label `type`.
 pub const QUARANTINED: &str = "axoneme_node_quarantined_total";
 /// Listeners and routes that Envoy did not answer in time.
@@ -54,6 +56,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!(ENVOY_CONNECTED, "1 while Envoy has its stream.");
     describe_counter!(ENVOY_EXITS, "Ends of Envoy's process, by cause.");
     describe_counter!(ENVOY_RESTARTS, "Envoys that took the place of another one.");
+    describe_gauge!(ENVOY_MODULE, "1 while Envoy may load the module that finds a host's routes by hash.");
     describe_counter!(QUARANTINED, "Versions that are not offered any more, as Envoy died of them, by type.");
     describe_counter!(UNANSWERED, "Listeners and routes that Envoy did not answer in time.");
     describe_counter!(APPLIED, "Resources that came into force, by type.");

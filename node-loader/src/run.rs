@@ -14,6 +14,7 @@ use crate::{
     Config, NodeEvent, Operator,
     ads::{self, Offer},
     datapath::{Datapath, DatapathError},
+    envoy_module::EnvoyModule,
     envoy_process::{self, EnvoyError},
     http::{self, Questions},
     intents, kernel, metrics,
@@ -152,12 +153,13 @@ async fn run_on(
     let hub = Hub::new(Offer::default());
     let (envoy_said, from_envoy) = unbounded_channel();
     let (questions, asked) = unbounded_channel();
-    let client = intents::client(&config.node_name, held);
+    let module = EnvoyModule::new(&config);
+    let client = intents::client(&config.node_name, module.features(), held);
     let (intents, driver) = subscribe(client, intents::channel(&operator), intents::metadata(operator));
 
     let inputs = Inputs { intents, envoy: from_envoy, questions: asked, addresses: datapath.node_addresses() };
     let settler = inputs.intents.settler();
-    let reach = Reach { hub: hub.clone(), datapath, state, suspects, settler, events };
+    let reach = Reach { hub: hub.clone(), datapath, state, suspects, settler, module, events };
     let mut node = Node::new(&config, core, reach);
     // Before Envoy may ask: the first answer it gets is the whole.
     node.restore(records, suspected);
@@ -188,6 +190,7 @@ async fn run_on(
         for file in [config.xds_socket(), config.status_socket(), config.admin_socket(), config.bootstrap_file()] {
             let _ = fs::remove_file(file);
         }
+        let _ = fs::remove_dir_all(config.modules_dir());
         // Unless somebody else has something in it.
         let _ = fs::remove_dir(&config.run_dir);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axoneme_api::intent::REDIRECT;
-use axoneme_xds::{Change, Key};
+use axoneme_xds::{Change, Key, proto::SemanticVersion};
 use metrics::counter;
 use tokio::{sync::oneshot, time::Instant};
 
@@ -39,7 +39,10 @@ impl Node {
     }
 
     /// Envoy opens a stream, and waits to be told: the last moment to keep from it what the one before died of.
-    pub(super) fn opens(&mut self, same: bool, go: oneshot::Sender<()>) {
+    pub(super) fn opens(&mut self, same: bool, version: Option<SemanticVersion>, go: oneshot::Sender<()>) {
+        if self.module.meet(version) {
+            self.settler.set_features(self.module.features());
+        }
         let (now, not_first) = (Instant::now(), std::mem::replace(&mut self.envoy_seen, true));
         if same {
             self.quarantine.resumed();

@@ -25,6 +25,7 @@ use crate::{
     Config, NodeEvent,
     ads::{Heard, Offer},
     datapath::{Datapath, DatapathError, Entry, FrontendState, ServiceId},
+    envoy_module::EnvoyModule,
     metrics as names,
     quarantine::Quarantine,
     reconcile::{Event, Op, Reconcile, Ticket},
@@ -50,6 +51,7 @@ pub(super) struct Reach {
     pub(super) state: StateFiles,
     pub(super) suspects: SuspectFiles,
     pub(super) settler: Settler,
+    pub(super) module: EnvoyModule,
     pub(super) events: Option<UnboundedSender<NodeEvent>>,
 }
 
@@ -62,7 +64,8 @@ pub(super) struct Node {
     pub(super) datapath: Box<dyn Datapath>,
     state: StateFiles,
     pub(super) suspects: SuspectFiles,
-    settler: Settler,
+    pub(super) settler: Settler,
+    pub(super) module: EnvoyModule,
     events: Option<UnboundedSender<NodeEvent>>,
     receipts: HashMap<Ticket, Receipt>,
     tickets: Ticket,
@@ -77,7 +80,7 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn new(config: &Config, core: Reconcile, reach: Reach) -> Self {
-        let Reach { hub, datapath, state, suspects, settler, events } = reach;
+        let Reach { hub, datapath, state, suspects, settler, module, events } = reach;
         Self {
             name: config.node_name.clone(),
             core,
@@ -87,6 +90,7 @@ impl Node {
             state,
             suspects,
             settler,
+            module,
             events,
             receipts: HashMap::new(),
             tickets: 0,
@@ -112,7 +116,7 @@ impl Node {
                 },
                 Some(heard) = inputs.envoy.recv() => match heard {
                     Heard::Event(event) => self.hear_envoy(event),
-                    Heard::Opening { same, go } => self.opens(same, go),
+                    Heard::Opening { same, version, go } => self.opens(same, version, go),
                 },
                 Some(question) = inputs.questions.recv() => drop(question.send(self.status())),
                 Ok(()) = inputs.addresses.changed() => {
@@ -159,6 +163,11 @@ impl Node {
             &event
         {
             self.answers.answered(key, version);
+        }
+        if let Event::Refused { message, .. } = &event
+            && self.module.refused(message)
+        {
+            self.settler.set_features(self.module.features());
         }
         match &event {
             Event::EnvoyConnected => self.tell(NodeEvent::EnvoyConnected),
