@@ -6,7 +6,7 @@ use std::{convert::Infallible, io::IsTerminal as _, path::PathBuf, process::Exit
 
 use anyhow::{Context as _, Result};
 use axoneme_envoy::Capability;
-use axoneme_node::{Config, EnvoyBinary, Operator};
+use axoneme_node::{Config, EnvoyBinary, Operator, UseModule};
 use axoneme_operator::{
     local::{Network, Pools},
     standalone,
@@ -36,6 +36,9 @@ pub(crate) struct Up {
     /// The Envoy to run. Any upstream build of 1.40.
     #[arg(long, env = "AXONEME_ENVOY", default_value = "envoy", value_name = "PROGRAM")]
     envoy: PathBuf,
+    /// Whether Envoy may load the module that finds the routes of a shared Ingress by hash; other versions than 1.40.0 never do.
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    envoy_module: UseModule,
     /// Worker threads of Envoy.
     #[arg(long, default_value_t = 2, value_name = "N")]
     concurrency: u16,
@@ -118,6 +121,7 @@ impl Up {
         let mut config = Config::new(self.node.clone());
         config.run_dir.clone_from(&self.run_dir);
         config.envoy = Some(EnvoyBinary { path: self.envoy.clone(), concurrency: self.concurrency });
+        config.envoy_module = self.envoy_module;
         config.cleanup_on_exit = true;
         config.kernel.pin_dir.clone_from(&self.pin_dir);
         config.kernel.cgroup.clone_from(&self.cgroup);
