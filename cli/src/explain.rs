@@ -7,8 +7,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Result, bail};
 use axoneme_api::intent::{REDIRECT, Redirect};
-use axoneme_envoy::{Capability, Policy};
-use axoneme_operator::ObjectKey;
+use axoneme_operator::{ObjectKey, policy_flags::PolicyFlags};
 use prost::Message as _;
 
 use crate::output;
@@ -20,7 +19,7 @@ mod show;
 mod story;
 mod target;
 mod trace;
-mod world;
+pub(crate) mod world;
 
 use request::{Header, Request};
 use story::{Condition, Passed, Story, Way};
@@ -55,9 +54,8 @@ pub(crate) struct Explain {
     method: String,
     #[command(flatten)]
     access: Access,
-    /// What Envoy configs may make Envoy do beyond handling traffic, as the operator has it.
-    #[arg(long, env = "AXONEME_ALLOW_EXTENSIONS", value_delimiter = ',', value_name = "WORD")]
-    allow_extensions: Vec<Capability>,
+    #[command(flatten)]
+    policy: PolicyFlags,
     /// How to tell it.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -73,7 +71,7 @@ enum Output {
 
 impl Explain {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let policy: Policy = self.allow_extensions.iter().copied().collect();
+        let policy = self.policy.policy();
         let (client, namespace) = (self.client()?, self.namespace.clone());
         let request = match &self.target {
             Target::Url(url) => Some(Request::new(url, &self.method, &self.header)),

@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use axoneme_api::intent::REDIRECT;
-use axoneme_envoy::Capability;
-use axoneme_operator::{Engine, Kind, ObjectKey};
+use axoneme_operator::{Engine, Kind, ObjectKey, policy_flags::PolicyFlags};
 use axoneme_xds::Resource;
 use serde_json::{Value, json};
 
@@ -34,9 +33,8 @@ pub(crate) struct Render {
     /// How to write it.
     #[arg(short, long, value_enum, default_value_t = Output::Yaml)]
     output: Output,
-    /// What Envoy configs may make Envoy do beyond handling traffic, as the operator has it.
-    #[arg(long, env = "AXONEME_ALLOW_EXTENSIONS", value_delimiter = ',', value_name = "WORD")]
-    allow_extensions: Vec<Capability>,
+    #[command(flatten)]
+    policy: PolicyFlags,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -60,7 +58,7 @@ type Owned<'a> = BTreeMap<&'a ObjectKey, Vec<&'a Resource>>;
 
 impl Render {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let input = Input::read(&self.paths, self.allow_extensions.iter().copied().collect())?;
+        let input = Input::read(&self.paths, self.policy.policy())?;
         let owned = owned(&input.engine, self.node.as_deref());
         let documents: Vec<Value> = match self.form {
             Form::Resources => owned.iter().map(|(object, resources)| shown(object, resources)).collect(),

@@ -5,10 +5,11 @@
 use std::{convert::Infallible, io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
-use axoneme_envoy::Capability;
 use axoneme_node::{Config, EnvoyBinary, Operator, UseModule};
 use axoneme_operator::{
+    ingress_flags::IngressFlags,
     local::{Network, Pools},
+    policy_flags::PolicyFlags,
     standalone,
     supervise::Supervisor,
 };
@@ -21,6 +22,8 @@ mod screen;
 
 use screen::Screen;
 
+/// Where the Service of shared Ingresses is.
+const NAMESPACE: &str = "axoneme";
 /// What the end may take: connections are given up, eBPF links, rules and routes are removed.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -60,9 +63,10 @@ pub(crate) struct Up {
     /// Where load balancer addresses come from, likewise.
     #[arg(long, value_delimiter = ',', default_value = input::LB_POOL, value_name = "CIDR")]
     lb_pool: Vec<Network>,
-    /// What Envoy configs may make Envoy do beyond handling traffic, such as `lua`; docs/extensions.md lists the words.
-    #[arg(long, env = "AXONEME_ALLOW_EXTENSIONS", value_delimiter = ',', value_name = "WORD")]
-    allow_extensions: Vec<Capability>,
+    #[command(flatten)]
+    policy: PolicyFlags,
+    #[command(flatten)]
+    ingress: IngressFlags,
     /// What goes to the log on standard error: a level, or `target=level,...`; `axoneme::xds=debug` shows each resource that
     /// goes to the node or to Envoy, and the answer to it.
     #[arg(long, env = "AXONEME_LOG", default_value = "warn", value_name = "FILTER")]
@@ -113,7 +117,8 @@ impl Up {
                 load_balancer: self.lb_pool.clone(),
                 node_ports: 30_000..=32_767,
             },
-            policy: self.allow_extensions.iter().copied().collect(),
+            policy: self.policy.policy(),
+            ingress: self.ingress.clone().defaults(NAMESPACE),
         }
     }
 

@@ -3,8 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use axoneme_envoy::Capability;
-use axoneme_operator::{Severity, file_source::Folder, standalone};
+use axoneme_operator::{Severity, file_source::Folder, policy_flags::PolicyFlags, standalone};
 
 use crate::{
     finding::{self, Finding},
@@ -26,9 +25,8 @@ pub(crate) struct Validate {
     /// An Envoy to ask as well, about what only Envoy knows: regular expressions, certificates, Lua.
     #[arg(long, value_name = "PROGRAM")]
     envoy: Option<PathBuf>,
-    /// What Envoy configs may make Envoy do beyond handling traffic, as the operator has it; docs/extensions.md lists the words.
-    #[arg(long, env = "AXONEME_ALLOW_EXTENSIONS", value_delimiter = ',', value_name = "WORD")]
-    allow_extensions: Vec<Capability>,
+    #[command(flatten)]
+    policy: PolicyFlags,
     /// How to show what is found.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -46,8 +44,7 @@ enum Output {
 
 impl Validate {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let Input { engine, folder, texts } =
-            Input::read(&self.files, self.allow_extensions.iter().copied().collect())?;
+        let Input { engine, folder, texts } = Input::read(&self.files, self.policy.policy())?;
         let mut problems = standalone::locate(&engine, &folder);
         if let Some(program) = &self.envoy {
             problems.extend(envoy_check::refusals(&engine, &folder, program)?);

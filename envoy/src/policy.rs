@@ -1,5 +1,5 @@
 //! What a user's resource may make Envoy do. What reaches beyond traffic (files, code, sockets of the node) is denied unless
-//! whoever runs the operator allows it by name.
+//! whoever runs the operator allows it by name. What reaches other namespaces' backends is allowed unless they forbid it.
 //!
 //! `docs/extensions.md` has the table for people; a test keeps it equal to the one in code.
 
@@ -13,10 +13,12 @@ mod table;
 
 pub use table::Capability;
 
-/// The capabilities that are allowed. The default allows none.
+/// The capabilities that are allowed, and whether other namespaces' backends are. The default allows no capability and all
+/// backends.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     allow: BTreeSet<Capability>,
+    forbid_foreign_backends: bool,
 }
 
 impl Policy {
@@ -31,11 +33,23 @@ impl Policy {
     pub fn allows(&self, capability: Capability) -> bool {
         self.allow.contains(&capability)
     }
+
+    /// The same policy, and whether a namespaced object must do with the backends of its own namespace.
+    #[must_use]
+    pub fn with_foreign_backends_forbidden(self, forbid_foreign_backends: bool) -> Self {
+        Self { forbid_foreign_backends, ..self }
+    }
+
+    /// Whether a namespaced object must do with the backends of its own namespace.
+    #[must_use]
+    pub fn forbids_foreign_backends(&self) -> bool {
+        self.forbid_foreign_backends
+    }
 }
 
 impl FromIterator<Capability> for Policy {
     fn from_iter<T: IntoIterator<Item = Capability>>(allow: T) -> Self {
-        Self { allow: allow.into_iter().collect() }
+        Self { allow: allow.into_iter().collect(), forbid_foreign_backends: false }
     }
 }
 

@@ -42,7 +42,8 @@ fn axonctl(args: &[&str]) -> Said {
 fn axonctl_with(args: &[&str], input: &str) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_axonctl"));
     command.args(args).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/commands/input"));
-    command.env_remove("AXONEME_ALLOW_EXTENSIONS").env("KUBECONFIG", "/nonexistent");
+    command.env_remove("AXONEME_ALLOW_EXTENSIONS").env_remove("AXONEME_FORBID_FOREIGN_BACKENDS");
+    command.env("KUBECONFIG", "/nonexistent");
     let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     process.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = process.wait_with_output().unwrap();

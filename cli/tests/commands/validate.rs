@@ -70,6 +70,17 @@ fn what_the_policy_allows_is_fine() {
     assert_eq!(allowed.code, 0, "{allowed:?}");
 }
 
+/// Allowed as in Cilium, until the operator's flag says otherwise.
+#[test]
+fn backends_of_other_namespaces_can_be_forbidden() {
+    let file = "foreign-backends.yaml";
+    let allowed = axonctl(&["validate", file]);
+    assert_eq!(allowed.code, 0, "{allowed:?}");
+    golden("validate-foreign-backends", &axonctl(&["validate", "--forbid-foreign-backends", file]).whole());
+    assert!(axonctl(&["render", file]).out.contains("bank/ledger"));
+    assert_eq!(axonctl(&["render", "--forbid-foreign-backends", file]).out, "");
+}
+
 #[test]
 fn envoy_itself_is_asked_when_it_is_named() {
     let envoy = axoneme_testnet::envoy().unwrap();

@@ -14,6 +14,7 @@ use crate::problem::{Problem, Reason, Severity};
 use crate::source::{EnvoyConfig, Name, Selector, ServiceRef, ServiceType};
 
 mod annotations;
+mod foreign;
 
 pub use annotations::Options;
 
@@ -61,6 +62,7 @@ pub fn parse(config: &EnvoyConfig, policy: &Policy) -> Result<Parsed, Vec<Proble
     let refs: Vec<Refs> = resources.iter().map(envoy::refs).collect();
     let (secrets, foreign) = secrets::named(config, &resources, &refs);
     problems.extend(foreign);
+    problems.extend(foreign::backends(config, &refs, policy));
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(problems);
     }

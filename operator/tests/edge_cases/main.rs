@@ -4,6 +4,7 @@
 mod annotations;
 mod build;
 mod conflicts;
+mod foreign;
 mod listeners;
 mod names;
 mod nodes;

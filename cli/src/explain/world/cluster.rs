@@ -8,12 +8,15 @@ use axoneme_envoy::Policy;
 use axoneme_operator::{
     Engine, Kind, Name, Object, ObjectKey, SourceEvent,
     file_source::Folder,
-    source::{Secret, Unreadable},
+    source::Unreadable,
 };
-use k8s_openapi::api::{
-    core::v1::{self as core, Pod, Service},
-    discovery::v1::EndpointSlice,
-    networking::v1::{Ingress, IngressClass},
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        core::v1::{self as core, ConfigMap, Pod, Secret, Service},
+        discovery::v1::EndpointSlice,
+        networking::v1::{Ingress, IngressClass},
+    },
 };
 use kube::{
     Api, Client, Config, Resource,
@@ -27,6 +30,7 @@ use super::{Client as Asker, World};
 
 /// Objects of one answer of the API server.
 const PAGE: u32 = 500;
+const NO_CLUSTER: &str = "cannot find the cluster; name manifests to look at files";
 
 /// Which cluster.
 #[derive(Clone, Debug, clap::Args)]
@@ -40,13 +44,13 @@ pub(crate) struct Access {
 }
 
 /// Reads the cluster. Costs a list of each kind, and a read of each Secret that an object names.
-pub(in super::super) async fn read(
+pub(crate) async fn read(
     access: &Access,
     policy: Policy,
     asker: Asker,
     namespace: Option<String>,
 ) -> Result<World> {
-    let config = access.config().await.context("cannot find the cluster; name manifests to look at files")?;
+    let config = access.config().await.context(NO_CLUSTER)?;
     let own_namespace = config.default_namespace.clone();
     let client = Client::try_from(config).context("cannot reach the cluster")?;
     let mut world = World {
@@ -57,15 +61,22 @@ pub(in super::super) async fn read(
         notes: Vec::new(),
     };
     lists(&client, &mut world).await?;
-    world.notes.push("the operator's own flags are not known here: --allow-extensions is as given".to_owned());
+    let note =
+        "the operator's own flags are not known here: --allow-extensions and --forbid-foreign-backends are as given";
+    world.notes.push(note.to_owned());
     world.node = node_of(&client, &world, asker).await?;
     Ok(world)
 }
 
 impl Access {
     /// Whether a cluster was named.
-    pub(in super::super) fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         self.kubeconfig.is_some() || self.context.is_some()
+    }
+
+    /// A client of it.
+    pub(crate) async fn client(&self) -> Result<Client> {
+        Client::try_from(self.config().await.context(NO_CLUSTER)?).context("cannot reach the cluster")
     }
 
     async fn config(&self) -> Result<Config> {
@@ -95,13 +106,17 @@ async fn lists(client: &Client, world: &mut World) -> Result<()> {
     });
     let (nodes, classes, services, slices, ingresses, configs, clusterwide) =
         tokio::try_join!(nodes, classes, services, slices, ingresses, configs, clusterwide)?;
-    let mut named = Vec::new();
+    let (mut secrets, mut maps) = (Vec::new(), Vec::new());
     for event in [nodes, classes, services, slices, ingresses, configs, clusterwide] {
         let changes = world.engine.apply(event);
-        named.extend(changes.secrets.into_iter().filter(|(_, wanted)| *wanted).map(|(name, _)| name));
+        secrets.extend(changes.secrets.into_iter().filter(|(_, wanted)| *wanted).map(|(name, _)| name));
+        maps.extend(changes.config_maps.into_iter().filter(|(_, wanted)| *wanted).map(|(name, _)| name));
     }
-    for name in named {
-        secret(client, name, world).await?;
+    for name in maps {
+        named(client, Kind::ConfigMap, name, world, |it: &ConfigMap| Object::ConfigMap(it.into())).await?;
+    }
+    for name in secrets {
+        named(client, Kind::Secret, name, world, |it: &Secret| Object::Secret(it.into())).await?;
     }
     Ok(())
 }
@@ -140,23 +155,28 @@ where
 }
 
 /// The API server's own sentence, without the object that carries it.
-fn plain(error: kube::Error) -> anyhow::Error {
+pub(crate) fn plain(error: kube::Error) -> anyhow::Error {
     match error {
         kube::Error::Api(status) => anyhow::Error::msg(status.message),
         other => other.into(),
     }
 }
 
-/// A Secret that an object names. Who may not read it is told so, and gets the rest of the answer.
-async fn secret(client: &Client, name: Name, world: &mut World) -> Result<()> {
-    match Api::<core::Secret>::namespaced(client.clone(), &name.namespace).get_opt(&name.name).await {
-        Ok(Some(secret)) => drop(world.engine.apply(SourceEvent::Apply(Object::Secret(Secret::from(&secret))))),
-        Ok(None) => {}
+/// What an object names. Who may not read it is told so, and gets the rest of the answer.
+async fn named<K>(client: &Client, kind: Kind, name: Name, world: &mut World, reduce: fn(&K) -> Object) -> Result<()>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    let event = match Api::<K>::namespaced(client.clone(), &name.namespace).get_opt(&name.name).await {
+        Ok(Some(object)) => SourceEvent::Apply(reduce(&object)),
+        Ok(None) => SourceEvent::Delete(ObjectKey { kind, name }),
         Err(kube::Error::Api(status)) if status.code == 403 => {
-            world.notes.push(format!("you may not read Secret {name}, so it is taken for missing here"));
+            world.notes.push(format!("you may not read {kind} {name}, so it is taken for missing here"));
+            return Ok(());
         }
-        Err(error) => return Err(plain(error)).with_context(|| format!("cannot read Secret {name}")),
-    }
+        Err(error) => return Err(plain(error)).with_context(|| format!("cannot read {kind} {name}")),
+    };
+    world.engine.apply(event);
     Ok(())
 }
 
