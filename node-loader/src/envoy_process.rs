@@ -1,9 +1,10 @@
 //! Envoy as a child: started, listened to, started again when it ends, ended with us.
 //!
-//! In standalone only. In Kubernetes Envoy is a container of its own.
+//! In standalone only. In Kubernetes Envoy is in a container of its own, under [`crate::supervise`].
 
 use std::{
     fs, io,
+    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -24,13 +25,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, EnvoyBinary, envoy_module::SEARCH_PATH, metrics::ENVOY_EXITS};
+use crate::{Config, EnvoyBinary, envoy_module::SEARCH_PATH, metrics::ENVOY_EXITS, pacing::Pacing};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// Short, as what Envoy dies of is found by its deaths, and all else waits for it meanwhile.
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// An Envoy that ran this long did not die of its start.
-const STABLE: Duration = Duration::from_secs(10);
 /// How long Envoy may take to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -69,7 +65,7 @@ pub async fn supervise(config: Config, binary: EnvoyBinary, shutdown: Cancellati
     let bootstrap = config.bootstrap_file();
     fs::write(&bootstrap, config.bootstrap())
         .map_err(|source| EnvoyError::Bootstrap { path: bootstrap.clone(), source })?;
-    let mut pause = FIRST_PAUSE;
+    let mut pacing = Pacing::default();
     loop {
         let started = Instant::now();
         let mut child = start(&config, &binary)?;
@@ -79,16 +75,13 @@ pub async fn supervise(config: Config, binary: EnvoyBinary, shutdown: Cancellati
             ended = async { tokio::join!(child.wait(), lines).0 } => ended.map_err(EnvoyError::Wait)?,
             () = shutdown.cancelled() => return stop(child).await,
         };
-        if started.elapsed() > STABLE {
-            pause = FIRST_PAUSE;
-        }
+        let pause = pacing.ended(started.elapsed());
         counter!(ENVOY_EXITS, "cause" => cause(ended)).increment(1);
         tracing::error!(%ended, again_in = ?pause, "Envoy ended");
         tokio::select! {
             () = sleep(pause) => {}
             () = shutdown.cancelled() => return Ok(()),
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -107,12 +100,12 @@ fn start(config: &Config, binary: &EnvoyBinary) -> Result<Child, EnvoyError> {
         // Ctrl-C in a terminal is for us alone; we end Envoy.
         .process_group(0)
         .kill_on_drop(true);
-    die_with_parent(&mut command);
+    die_with_parent(command.as_std_mut());
     command.spawn().map_err(|source| EnvoyError::Start { path: binary.path.clone(), source })
 }
 
 #[expect(unsafe_code, reason = "only between fork and exec can a process ask to die with its parent")]
-fn die_with_parent(command: &mut Command) {
+pub(crate) fn die_with_parent(command: &mut std::process::Command) {
     // SAFETY: the closure makes one system call, which is safe to make between fork and exec, and allocates nothing.
     unsafe {
         command.pre_exec(|| prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));

@@ -15,6 +15,8 @@ pub mod kernel;
 pub mod listener;
 mod mentions;
 pub mod metrics;
+pub mod monitor;
+mod pacing;
 pub mod ports;
 pub mod quarantine;
 pub mod reconcile;
@@ -22,6 +24,7 @@ pub mod references;
 pub mod run;
 pub mod state_file;
 pub mod status;
+pub mod supervise;
 
 pub use config::{Config, Endpoint, EnvoyBinary, OnProxyFailure, Operator, UseModule};
 pub use event::NodeEvent;

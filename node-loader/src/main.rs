@@ -1,6 +1,9 @@
 //! `axoneme-node`: the loader of one node.
 
 use std::{
+    env,
+    ffi::OsString,
+    fs,
     io::{self, IsTerminal as _, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -11,6 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use axoneme_node::{
     Config, Endpoint, EnvoyBinary, OnProxyFailure, Operator, UseModule, config, kernel, ports::PortRange, run, status,
+    supervise,
 };
 use clap::{Args, Parser, Subcommand};
 use tokio::{
@@ -45,6 +49,20 @@ enum Command {
     Cleanup(KernelFlags),
     /// Print the state of the running node as JSON.
     Status(RunDir),
+    /// Run Envoy as the first process of its container, and start it again at once when it crashes.
+    Supervise(Supervise),
+    /// Copy this program to a file, for a container whose image does not have it.
+    Install {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Supervise {
+    /// The program and its arguments.
+    #[arg(last = true, required = true, num_args = 1.., value_name = "PROGRAM")]
+    command: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -169,7 +187,7 @@ fn main() -> ExitCode {
         .context("start the runtime")
         .and_then(|runtime| runtime.block_on(command(cli.command)));
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "axoneme-node failed");
             ExitCode::FAILURE
@@ -187,13 +205,32 @@ fn log(filter: &str, json: bool) {
     if json { builder.json().init() } else { builder.init() }
 }
 
-async fn command(command: Command) -> Result<()> {
+async fn command(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Run(flags) => run_node(*flags).await,
-        Command::Bootstrap(flags) => bootstrap(&flags),
-        Command::Cleanup(flags) => Ok(kernel::cleanup(&flags.config()).await?),
-        Command::Status(RunDir { run_dir }) => print_status(&run_dir).await,
+        Command::Run(flags) => run_node(*flags).await?,
+        Command::Bootstrap(flags) => bootstrap(&flags)?,
+        Command::Cleanup(flags) => kernel::cleanup(&flags.config()).await?,
+        Command::Status(RunDir { run_dir }) => print_status(&run_dir).await?,
+        Command::Supervise(flags) => return supervised(flags.command).await,
+        Command::Install { file } => install(&file)?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn supervised(command: Vec<OsString>) -> Result<ExitCode> {
+    let mut words = command.into_iter();
+    let program = words.next().context("no program is named")?;
+    let ended = supervise::supervise(program, words.collect()).await?;
+    tracing::info!(%ended, "the program ended, and so does its supervisor");
+    Ok(supervise::exit_code(ended).into())
+}
+
+/// In one step, so that a file that runs can be replaced.
+fn install(file: &Path) -> Result<()> {
+    let own = env::current_exe().context("find this program")?;
+    let new = file.with_extension("new");
+    fs::copy(&own, &new).with_context(|| format!("copy {} to {}", own.display(), new.display()))?;
+    fs::rename(&new, file).with_context(|| format!("rename {} to {}", new.display(), file.display()))
 }
 
 async fn run_node(flags: Run) -> Result<()> {
@@ -238,7 +275,7 @@ fn bootstrap(flags: &Bootstrap) -> Result<()> {
     if flags.out == Path::new("-") {
         return io::stdout().write_all(text.as_bytes()).context("write the bootstrap");
     }
-    std::fs::write(&flags.out, text).with_context(|| format!("write the bootstrap to {}", flags.out.display()))
+    fs::write(&flags.out, text).with_context(|| format!("write the bootstrap to {}", flags.out.display()))
 }
 
 async fn print_status(run_dir: &Path) -> Result<()> {
