@@ -1,9 +1,19 @@
-//! Folders of YAML and, beside them, everything that comes of them: node views, problems, statuses.
+//! Folders of YAML and, beside them, everything that comes of them: node views, problems, statuses. For Ingresses also what is
+//! served, in words: [`ingestion`], and how Envoy is told so: [`translation`].
 //!
 //! After a wanted change: `INSTA_UPDATE=always cargo test -p axoneme-operator --test golden`, then read the diff.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod completed;
+mod ingestion;
+mod listeners;
+mod passthrough;
+mod rendered;
+mod served;
+mod translation;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -21,7 +31,7 @@ fn golden(name: &str, root: PathBuf) {
         }
     }
     text.push_str(&support::view(&engine, "node"));
-    insta::with_settings!({ snapshot_path => "golden", prepend_module_to_snapshot => false, omit_expression => true }, {
+    insta::with_settings!({ snapshot_path => ".", prepend_module_to_snapshot => false, omit_expression => true }, {
         insta::assert_snapshot!(name, text);
     });
 }
