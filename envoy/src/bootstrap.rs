@@ -43,6 +43,7 @@ impl<'a> Bootstrap<'a> {
             "cluster_manager": {"upstream_bind_config": {"socket_options": [socket_mark(self.upstream_mark)]}},
             "deferred_stat_options": {"enable_deferred_creation_stats": true},
             "stats_config": stats(),
+            "layered_runtime": {"layers": [{"name": "axoneme", "static_layer": runtime()}]},
             "overload_manager": overload_manager(self.max_heap_bytes, self.max_connections),
             "bootstrap_extensions": [{
                 "name": "envoy.bootstrap.internal_listener",
@@ -65,6 +66,12 @@ fn stats() -> Value {
             {"contains": ".ssl.certificate."},
         ]}},
     })
+}
+
+/// Who sends a thousand requests at once on one connection (CVE-2023-44487) is served in turn with others. That a connection which
+/// takes most of its requests back is closed, and how many frames may pass without a request, are Envoy's own defaults.
+fn runtime() -> Value {
+    json!({"http.max_requests_per_io_cycle": 16})
 }
 
 fn dynamic_resources() -> Value {
