@@ -1,79 +1,32 @@
-//! `axonctl status`: what the node-loader of this machine does now.
+//! `axonctl status`: what the mesh does now, on this machine or for the Ingresses of a cluster.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
-use axoneme_node::{config::status_socket, status};
+use anyhow::Result;
 
-/// Show what the mesh of this machine does: listeners, redirects, refusals, counters.
+mod ingress;
+mod node;
+
+/// Show what the mesh of this machine does: listeners, redirects, refusals, counters. Or what is served for Ingresses.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Status {
-    /// Folder of the running mesh's sockets.
-    #[arg(long, env = "AXONEME_RUN_DIR", default_value = "/run/axoneme", value_name = "DIR")]
-    run_dir: PathBuf,
-    /// Everything, for programs.
-    #[arg(long)]
-    json: bool,
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    node: node::Node,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    Ingress(ingress::Ingresses),
 }
 
 impl Status {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let socket = status_socket(&self.run_dir);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let status = runtime.block_on(status::fetch(&socket)).with_context(|| {
-            format!("nobody answers at {}; is the mesh running with this --run-dir?", socket.display())
-        })?;
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(&status)?);
-        } else {
-            print(&status);
+        match self.what {
+            Some(What::Ingress(command)) => command.run(),
+            None => self.node.run(),
         }
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn print(status: &status::Status) {
-    let summary = &status.summary;
-    let yes = |is: bool| if is { "connected" } else { "away" };
-    println!("node {}, version {}", status.node, status.version);
-    println!("operator {}, envoy {}", yes(status.operator.connected), yes(summary.envoy_connected));
-    println!("\nlisteners");
-    for listener in &summary.listeners {
-        let port = listener.port.map_or_else(|| "own address".to_owned(), |port| format!("port {port}"));
-        let state = match (listener.listening, listener.waits_for.as_slice()) {
-            (_, [first, ..]) => format!("waits for route {first}"),
-            (true, []) => "ready".to_owned(),
-            (false, []) if listener.port.is_none() => String::new(),
-            (false, []) => "not listening".to_owned(),
-        };
-        println!("  {:<56} {port:<12} {state}", listener.name);
-    }
-    println!("\nredirects");
-    for redirect in &summary.redirects {
-        println!("  {} -> {}, for {}", redirect.name, redirect.listener, redirect.owner);
-        for frontend in &redirect.frontends {
-            let state = match &frontend.failure {
-                Some(failure) => failure.as_str(),
-                None if frontend.on => "on",
-                None => "off",
-            };
-            println!("    {:<54} {state}", frontend.address.to_string());
-        }
-    }
-    for address in &summary.draining {
-        println!("  draining {address}");
-    }
-    section("held back until it is known what Envoy dies of", summary.held_back.iter().cloned());
-    section("not answered by Envoy", summary.unanswered.iter().cloned());
-    section("refused", summary.rejections.iter().map(|it| format!("{}: {}", it.name, it.message)));
-    let counters = status.counters.iter();
-    section("connections", counters.map(|it| format!("{:<56} {:<11} {}", it.service, it.reason, it.connections)));
-}
-
-fn section(title: &str, lines: impl Iterator<Item = String>) {
-    let mut lines = lines.peekable();
-    if lines.peek().is_some() {
-        println!("\n{title}");
-        lines.for_each(|line| println!("  {line}"));
     }
 }

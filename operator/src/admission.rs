@@ -97,7 +97,7 @@ pub fn look(ingress: &Ingress, index: &Index, defaults: &IngressDefaults) -> Vec
     if ingress.meta.deleting || !index.is_ours(ingress) {
         return Vec::new();
     }
-    let (_, mut problems) = ingest(ingress, index, defaults);
+    let (_, mut problems) = ingest(ingress, index, &index.defaults(ingress, defaults));
     problems.retain(|problem| !problem.reason.is_reference());
     problems
 }

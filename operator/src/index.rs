@@ -3,16 +3,24 @@
 //! Plain ordered maps: no clock, no I/O. A mutation costs what it touches, and tells which outputs it may change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use axoneme_api::names;
 
 use crate::source::{
-    EndpointSlice, EnvoyConfig, Ingress, IngressClass, Kind, Name, Node, Object, ObjectKey, Secret, Service,
+    EndpointSlice, EnvoyConfig, Ingress, Kind, LoadBalancerAddress, Name, Node, Object, ObjectKey, Secret, Selector, Service,
 };
 
+mod classes;
+mod foreign;
+mod nodes;
+mod ownership;
 mod references;
 mod secrets;
 
+use classes::Classes;
+pub use foreign::Foreign;
+use nodes::Nodes;
 use references::References;
 pub use secrets::Held;
 
@@ -25,6 +33,12 @@ pub struct Affected {
     pub endpoints: BTreeSet<Name>,
     /// Nodes whose labels changed.
     pub nodes: BTreeSet<Name>,
+    /// The addresses at which nodes serve may have changed.
+    pub reach: bool,
+    /// IngressClasses changed: what is wrong with one of them may have changed.
+    pub classes: bool,
+    /// ConfigMaps that classes name from now on (true), or that none names any more (false).
+    pub config_maps: BTreeMap<Name, bool>,
 }
 
 impl Affected {
@@ -33,21 +47,27 @@ impl Affected {
         self.owners.extend(other.owners);
         self.endpoints.extend(other.endpoints);
         self.nodes.extend(other.nodes);
+        self.reach |= other.reach;
+        self.classes |= other.classes;
+        self.config_maps.extend(other.config_maps);
     }
 }
 
 /// The store. See the module's text.
 #[derive(Debug, Default)]
 pub struct Index {
-    classes: BTreeMap<Name, IngressClass>,
+    classes: Classes,
+    /// Those of our classes.
     ingresses: BTreeMap<Name, Ingress>,
+    /// All others.
+    foreign: BTreeMap<Name, Foreign>,
     configs: BTreeMap<ObjectKey, EnvoyConfig>,
     services: BTreeMap<Name, Service>,
     slices: BTreeMap<Name, EndpointSlice>,
     secrets: BTreeMap<Name, Held>,
     /// Secrets that somebody names and that were looked for in vain. Others are merely not known yet.
     absent: BTreeSet<Name>,
-    nodes: BTreeMap<Name, Node>,
+    nodes: Nodes,
     references: References,
 }
 
@@ -62,12 +82,12 @@ impl Index {
             Object::Service(service) => self.put_service(service, &mut affected),
             Object::EndpointSlice(slice) => self.put_slice(slice, &mut affected),
             Object::Secret(secret) => self.put_secret(secret, &mut affected),
+            Object::ConfigMap(map) => self.put_config_map(map, &mut affected),
             Object::Node(node) => {
                 let name = node.meta.name.clone();
-                if self.nodes.get(&name).map(|old| &old.labels) != Some(&node.labels) {
-                    affected.nodes.insert(name.clone());
-                }
-                self.nodes.insert(name, node);
+                let change = self.nodes.put(node);
+                affected.nodes.extend(change.labels.then_some(name));
+                affected.reach = change.reach;
             }
         }
         affected
@@ -79,14 +99,16 @@ impl Index {
         let name = &key.name;
         match key.kind {
             Kind::IngressClass => {
-                if self.classes.remove(name).is_some() {
-                    self.touch_class(name, &mut affected);
+                let named = self.classes.named();
+                if self.classes.remove(name) {
+                    self.touch_class(name, &named, &mut affected);
                 }
             }
             Kind::Ingress => {
-                if self.ingresses.remove(name).is_some() {
+                let was_ours = self.ingresses.remove(name).is_some();
+                if was_ours || self.foreign.remove(name).is_some() {
                     self.references.forget(key);
-                    affected.owners.insert(key.clone());
+                    affected.owners.extend((was_ours || self.has_writes(name)).then(|| key.clone()));
                 }
             }
             Kind::CiliumEnvoyConfig | Kind::CiliumClusterwideEnvoyConfig => {
@@ -112,9 +134,15 @@ impl Index {
                     affected.owners.extend(self.references.of_secret(name).cloned());
                 }
             }
+            Kind::ConfigMap => {
+                if self.classes.remove_config_map(name) {
+                    self.touch_config_map(name, &mut affected);
+                }
+            }
             Kind::Node => {
-                if self.nodes.remove(name).is_some() {
+                if self.nodes.remove(name) {
                     affected.nodes.insert(name.clone());
+                    affected.reach = true;
                 }
             }
         }
@@ -126,15 +154,16 @@ impl Index {
     pub fn keys(&self, kind: Kind) -> BTreeSet<ObjectKey> {
         let named = |name: &Name| ObjectKey { kind, name: name.clone() };
         match kind {
-            Kind::IngressClass => self.classes.keys().map(named).collect(),
-            Kind::Ingress => self.ingresses.keys().map(named).collect(),
+            Kind::IngressClass => self.classes.all().keys().map(named).collect(),
+            Kind::Ingress => self.ingresses.keys().chain(self.foreign.keys()).map(named).collect(),
             Kind::CiliumEnvoyConfig | Kind::CiliumClusterwideEnvoyConfig => {
                 self.configs.keys().filter(|key| key.kind == kind).cloned().collect()
             }
             Kind::Service => self.services.keys().map(named).collect(),
             Kind::EndpointSlice => self.slices.keys().map(named).collect(),
             Kind::Secret => self.secrets.keys().map(named).collect(),
-            Kind::Node => self.nodes.keys().map(named).collect(),
+            Kind::ConfigMap => self.classes.config_maps().map(named).collect(),
+            Kind::Node => self.nodes.all().keys().map(named).collect(),
         }
     }
 
@@ -142,41 +171,17 @@ impl Index {
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {
         match kind {
-            Kind::IngressClass => self.classes.len(),
-            Kind::Ingress => self.ingresses.len(),
+            Kind::IngressClass => self.classes.all().len(),
+            Kind::Ingress => self.ingresses.len() + self.foreign.len(),
             Kind::CiliumEnvoyConfig | Kind::CiliumClusterwideEnvoyConfig => {
                 self.configs.keys().filter(|key| key.kind == kind).count()
             }
             Kind::Service => self.services.len(),
             Kind::EndpointSlice => self.slices.len(),
             Kind::Secret => self.secrets.len(),
-            Kind::Node => self.nodes.len(),
+            Kind::ConfigMap => self.classes.config_maps().count(),
+            Kind::Node => self.nodes.all().len(),
         }
-    }
-
-    fn put_class(&mut self, class: IngressClass, affected: &mut Affected) {
-        let name = class.meta.name.clone();
-        if self.classes.get(&name) != Some(&class) {
-            self.classes.insert(name.clone(), class);
-            self.touch_class(&name, affected);
-        }
-    }
-
-    /// Ingresses of the class, and those without one: which class is the default may have changed.
-    fn touch_class(&self, class: &Name, affected: &mut Affected) {
-        affected.owners.extend(self.references.of_class(&class.name).cloned());
-        affected.owners.extend(self.references.of_class("").cloned());
-    }
-
-    fn put_ingress(&mut self, ingress: Ingress, affected: &mut Affected) {
-        let name = ingress.meta.name.clone();
-        if self.ingresses.get(&name) == Some(&ingress) {
-            return;
-        }
-        let key = ObjectKey { kind: Kind::Ingress, name: name.clone() };
-        self.references.note_ingress(&key, &ingress);
-        self.ingresses.insert(name, ingress);
-        affected.owners.insert(key);
     }
 
     fn put_config(&mut self, config: EnvoyConfig, affected: &mut Affected) {
@@ -260,25 +265,6 @@ impl Index {
         affected.owners.extend(slice.is_ingress.then(|| ingress_of(&slice.meta.name)).flatten());
     }
 
-    /// Whether the class of an Ingress is one of ours.
-    ///
-    /// The legacy annotation wins over the field, also when it is empty. Without either the default class decides; when
-    /// there are several, the API server refuses such Ingresses, and the first by name counts here.
-    #[must_use]
-    pub fn is_ours(&self, ingress: &Ingress) -> bool {
-        let class = match class_of(ingress) {
-            "" => self.classes.values().find(|class| class.is_default),
-            name => self.classes.get(&Name::new("", name)),
-        };
-        class.is_some_and(|class| names::INGRESS_CONTROLLERS.contains(&class.controller.as_str()))
-    }
-
-    /// An Ingress, ours or not.
-    #[must_use]
-    pub fn ingress(&self, name: &Name) -> Option<&Ingress> {
-        self.ingresses.get(name)
-    }
-
     /// An Envoy config of either kind.
     #[must_use]
     pub fn config(&self, key: &ObjectKey) -> Option<&EnvoyConfig> {
@@ -317,20 +303,35 @@ impl Index {
     /// A node.
     #[must_use]
     pub fn node(&self, name: &Name) -> Option<&Node> {
-        self.nodes.get(name)
+        self.nodes.all().get(name)
     }
 
-    /// Every Ingress and Envoy config.
+    /// These nodes have a loader. False when it is no news.
+    pub fn set_loaders(&mut self, nodes: BTreeSet<Arc<str>>) -> bool {
+        self.nodes.set_loaders(nodes)
+    }
+
+    /// Where clients find the nodes that serve, those that the selector chooses. `None` while nobody knows which serve. Costs
+    /// all nodes.
+    #[must_use]
+    pub fn node_addresses(&self, selector: Option<&Selector>) -> Option<Vec<LoadBalancerAddress>> {
+        self.nodes.addresses(selector)
+    }
+
+    /// Every Ingress of ours and every Envoy config.
     pub fn owners(&self) -> impl Iterator<Item = ObjectKey> {
         let ingresses = self.ingresses.keys().map(|name| ObjectKey { kind: Kind::Ingress, name: name.clone() });
         ingresses.chain(self.configs.keys().cloned())
     }
 
-    /// Ingresses whose Service or slice exists, whether or not the Ingress does.
+    /// Ingresses of which something of ours exists: their Service, its slice or what their status shows. The Ingress may be
+    /// another's, or gone.
     pub fn ingresses_with_writes(&self) -> impl Iterator<Item = ObjectKey> {
         let services = self.services.values().filter(|service| service.is_ingress).map(|it| &it.meta.name);
         let slices = self.slices.values().filter(|slice| slice.is_ingress).map(|it| &it.meta.name);
-        services.chain(slices).filter_map(ingress_of)
+        let foreign = self.foreign.iter().filter(|(_, foreign)| foreign.shows_ours);
+        let shown = foreign.map(|(name, _)| ObjectKey { kind: Kind::Ingress, name: name.clone() });
+        services.chain(slices).filter_map(ingress_of).chain(shown)
     }
 }
 

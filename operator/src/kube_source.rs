@@ -1,5 +1,5 @@
-//! The Kubernetes API server as a source: one watch per kind, each failing and recovering for itself. Of Secrets, one watch
-//! per Secret that is named ([`secrets`]).
+//! The Kubernetes API server as a source: one watch per kind, each failing and recovering for itself. Of Secrets and
+//! ConfigMaps, one watch per object that is named ([`named`]).
 //!
 //! Nothing is stored here. Objects are reduced as they are decoded, so that what is not needed (managed fields, status of
 //! nodes, images) is gone before the next one comes.
@@ -8,14 +8,17 @@ use std::{fmt::Debug, pin::pin};
 
 use axoneme_api::cec::{CiliumClusterwideEnvoyConfig, CiliumEnvoyConfig};
 use futures::StreamExt as _;
-use k8s_openapi::api::{
-    core::v1::{Node, Service},
-    discovery::v1::EndpointSlice,
-    networking::v1::{Ingress, IngressClass},
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        core::v1::{ConfigMap, Secret, Service},
+        discovery::v1::EndpointSlice,
+        networking::v1::{Ingress, IngressClass},
+    },
 };
 use kube::{
     Api, Client, Resource,
-    core::{DeserializeGuard, PartialObjectMeta},
+    core::DeserializeGuard,
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Config, watcher},
@@ -24,7 +27,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
-use self::relay::Relay;
+use self::{node::NodeView, relay::Relay};
 use crate::{
     metrics::http::Readiness,
     source::{Kind, Object, ObjectKey, SourceEvent, Unreadable},
@@ -32,8 +35,9 @@ use crate::{
 };
 
 pub mod loaders;
+pub mod named;
+mod node;
 mod relay;
-pub mod secrets;
 
 /// Seconds until a watch is opened anew. Load balancers in front of API servers forget idle connections after 240 s and
 /// say nothing.
@@ -45,14 +49,16 @@ pub struct Wiring {
     /// Where objects go.
     pub events: mpsc::Sender<SourceEvent>,
     /// Which Secrets to watch.
-    pub named: mpsc::UnboundedReceiver<secrets::Named>,
+    pub secrets: mpsc::UnboundedReceiver<named::Named>,
+    /// Which ConfigMaps to watch.
+    pub config_maps: mpsc::UnboundedReceiver<named::Named>,
     /// Which nodes should serve.
     pub expected: watch::Sender<loaders::Expected>,
 }
 
 /// Starts a watch for every kind. Readiness waits for the first list of each. `namespace` is the operator's own.
 pub fn spawn(client: &Client, namespace: &str, wiring: Wiring, readiness: &Readiness, tasks: &mut Supervisor) {
-    let Wiring { events, named, expected } = wiring;
+    let Wiring { events, secrets, config_maps, expected } = wiring;
     let all = Config::default().timeout(WATCH_SECONDS);
     let mut watches = Watches { client, events: &events, readiness, tasks };
     watches.spawn(Kind::IngressClass, all.clone(), |it: &IngressClass| Object::IngressClass(it.into()));
@@ -65,11 +71,9 @@ pub fn spawn(client: &Client, namespace: &str, wiring: Wiring, readiness: &Readi
     // A slice that belongs to no Service is nobody's backend.
     let slices = all.clone().labels("kubernetes.io/service-name");
     watches.spawn(Kind::EndpointSlice, slices, |it: &EndpointSlice| Object::EndpointSlice(it.into()));
-    // Of a node only its labels matter; the rest of the object is large and changes every few minutes.
-    watches.spawn(Kind::Node, all, |it: &PartialObjectMeta<Node>| {
-        Object::Node((&Node { metadata: it.metadata.clone(), ..Node::default() }).into())
-    });
-    let gate = readiness.gate(Kind::Secret.as_str());
+    watches.spawn(Kind::Node, all, |it: &NodeView| Object::Node(it.into()));
+    watches.spawn_named(Kind::Secret, secrets, |it: &Secret| Object::Secret(it.into()));
+    watches.spawn_named(Kind::ConfigMap, config_maps, |it: &ConfigMap| Object::ConfigMap(it.into()));
     tasks.spawn("loaders", {
         let (client, namespace, shutdown) = (client.clone(), namespace.to_owned(), tasks.shutdown());
         async move {
@@ -77,13 +81,6 @@ pub fn spawn(client: &Client, namespace: &str, wiring: Wiring, readiness: &Readi
                 () = shutdown.cancelled() => Ok(()),
                 ended = loaders::run(client, &namespace, expected) => Err(ended),
             }
-        }
-    });
-    let (client, shutdown) = (client.clone(), tasks.shutdown());
-    tasks.spawn(Kind::Secret.as_str(), async move {
-        tokio::select! {
-            () = shutdown.cancelled() => Ok(()),
-            ended = secrets::run(client, named, events, gate) => Err(ended),
         }
     });
 }
@@ -108,6 +105,26 @@ impl Watches<'_> {
             tokio::select! {
                 () = shutdown.cancelled() => Ok(()),
                 ended = watch(api, config, reduce, relay, events) => Err(ended),
+            }
+        });
+    }
+
+    /// Only those that are named.
+    fn spawn_named<K>(&mut self, kind: Kind, named: mpsc::UnboundedReceiver<named::Named>, reduce: fn(&K) -> Object)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + 'static,
+    {
+        let gate = self.readiness.gate(kind.as_str());
+        let (client, events, shutdown) = (self.client.clone(), self.events.clone(), self.tasks.shutdown());
+        self.tasks.spawn(kind.as_str(), async move {
+            tokio::select! {
+                () = shutdown.cancelled() => Ok(()),
+                ended = named::run(client, (kind, reduce), named, events, gate) => Err(ended),
             }
         });
     }

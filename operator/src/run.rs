@@ -136,10 +136,11 @@ async fn kube_source_and_driver(
     let (streams, answers) = mpsc::unbounded_channel();
     let (synced, ready) = watch::channel(false);
 
-    let (secrets, named) = mpsc::unbounded_channel();
+    let (secrets, named_secrets) = mpsc::unbounded_channel();
+    let (config_maps, named_config_maps) = mpsc::unbounded_channel();
     let (expected, loaders) = watch::channel(None);
     let (retell, again) = mpsc::unbounded_channel();
-    let source = kube_source::Wiring { events, named, expected };
+    let source = kube_source::Wiring { events, secrets: named_secrets, config_maps: named_config_maps, expected };
     kube_source::spawn(client, &options.namespace, source, readiness, tasks);
     if let Some(address) = options.webhook {
         let listener = bind(address).await?;
@@ -160,7 +161,7 @@ async fn kube_source_and_driver(
         write::events::run(client, identity, notes, shutdown.clone())
     });
     let inputs = driver::Inputs { events: told, streams: answers, leading: leads.clone(), expected: loaders, again };
-    let world = Cluster::new(writes, news, secrets);
+    let world = Cluster::new(writes, news, secrets, config_maps);
     tasks.spawn("engine", driver::run(hub.clone(), inputs, world, synced, shutdown.clone()));
     let nodes = Nodes::new(Admission::Tokens(Box::new(Reviewer::new(client.clone(), &options.namespace))), streams);
     let gate = readiness.gate("engine");

@@ -6,21 +6,29 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+mod config_map;
 mod endpoints;
 mod envoy_config;
 mod ingress;
+mod ingress_class;
 mod meta;
+mod node;
 mod secret;
 mod selector;
 mod service;
 
+pub use config_map::ConfigMap;
 pub use endpoints::{Endpoint, EndpointSlice, SlicePort};
 pub use envoy_config::{BackendRef, EnvoyConfig, ServiceRef};
-pub use ingress::{Annotation, Backend, Ingress, IngressClass, PathRule, PathType, PortRef, Rule, Tls};
+pub use ingress::{Annotation, Backend, Ingress, PathRule, PathType, PortRef, Rule, Tls};
+pub use ingress_class::{IngressClass, Parameters};
 pub use meta::Meta;
-pub use secret::{Node, Secret};
+pub use node::Node;
+pub use secret::Secret;
 pub use selector::Selector;
-pub use service::{LoadBalancerAddress, Protocol, Service, ServicePort, ServiceType, Written};
+pub use service::{LoadBalancerAddress, PortStatus, Protocol, Service, ServicePort, ServiceType, Written};
 
 /// The kinds of objects that the mesh reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,15 +47,18 @@ pub enum Kind {
     EndpointSlice,
     /// `v1`.
     Secret,
+    /// `v1`.
+    ConfigMap,
     /// `v1`, cluster-scoped.
     Node,
 }
 
 impl Kind {
     /// Every kind. What is named by others comes before them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Node,
         Self::Secret,
+        Self::ConfigMap,
         Self::IngressClass,
         Self::Service,
         Self::EndpointSlice,
@@ -67,6 +78,7 @@ impl Kind {
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
             Self::Node => "Node",
         }
     }
@@ -78,7 +90,7 @@ impl Kind {
             Self::IngressClass | Self::Ingress => "networking.k8s.io/v1",
             Self::CiliumEnvoyConfig | Self::CiliumClusterwideEnvoyConfig => "cilium.io/v2",
             Self::EndpointSlice => "discovery.k8s.io/v1",
-            Self::Service | Self::Secret | Self::Node => "v1",
+            Self::Service | Self::Secret | Self::ConfigMap | Self::Node => "v1",
         }
     }
 
@@ -96,7 +108,8 @@ impl fmt::Display for Kind {
 }
 
 /// Namespace and name. The namespace is empty for what is cluster-scoped.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "(String, String)", into = "(String, String)")]
 pub struct Name {
     /// Empty for a cluster-scoped object.
     pub namespace: Arc<str>,
@@ -109,6 +122,18 @@ impl Name {
     #[must_use]
     pub fn new(namespace: &str, name: &str) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl From<(String, String)> for Name {
+    fn from((namespace, name): (String, String)) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl From<Name> for (String, String) {
+    fn from(name: Name) -> Self {
+        (name.namespace.to_string(), name.name.to_string())
     }
 }
 
@@ -168,7 +193,9 @@ pub enum Object {
     EndpointSlice(EndpointSlice),
     /// Certificates.
     Secret(Secret),
-    /// Labels that node selectors look at.
+    /// What an IngressClass says of its Ingresses.
+    ConfigMap(ConfigMap),
+    /// Labels that node selectors look at, and addresses.
     Node(Node),
 }
 
@@ -183,6 +210,7 @@ impl Object {
             Self::Service(it) => ObjectKey { kind: Kind::Service, name: it.meta.name.clone() },
             Self::EndpointSlice(it) => ObjectKey { kind: Kind::EndpointSlice, name: it.meta.name.clone() },
             Self::Secret(it) => ObjectKey { kind: Kind::Secret, name: it.meta.name.clone() },
+            Self::ConfigMap(it) => ObjectKey { kind: Kind::ConfigMap, name: it.meta.name.clone() },
             Self::Node(it) => ObjectKey { kind: Kind::Node, name: it.meta.name.clone() },
         }
     }

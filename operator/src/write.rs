@@ -93,8 +93,8 @@ pub async fn run(client: Client, wiring: Wiring, shutdown: CancellationToken) ->
             },
             Some((write, result)) = flying.next() => {
                 if let (Ok(apply::Outcome::NoStatus), Write::ConfigStatus { object, status }) = (&result, &write) {
-                    for what in told.news(object, status) {
-                        tell(&news, News { object: object.clone(), uid: status.uid.clone(), what });
+                    for (what, standing) in told.news(object, status) {
+                        tell(&news, News { object: object.clone(), uid: status.uid.clone(), what, standing });
                     }
                 }
                 let attempt = judge(&write, result, &mut failing);

@@ -3,6 +3,7 @@
 use axoneme_api::{intent::REDIRECT, names};
 use axoneme_operator::{
     Kind, Name, ObjectKey, Reason, Severity,
+    index::Foreign,
     source::{EnvoyConfig, Ingress, Selector},
 };
 
@@ -22,7 +23,16 @@ pub(super) fn reasons(world: &World, destination: &Destination, host: Option<&st
         };
         reasons.into_iter().map(|why| Passed::new(owner.to_string(), why)).collect()
     };
-    index.owners().flat_map(of_object).collect()
+    let of_stranger = |(name, stranger): (&Name, &Foreign)| -> Option<Passed> {
+        let ingress = stranger.unpack().filter(|ingress| is_asked(destination, host, ingress))?;
+        let key = ObjectKey { kind: Kind::Ingress, name: name.clone() };
+        Some(Passed::new(key.to_string(), whose(world, &ingress)))
+    };
+    let ours = index.owners().flat_map(of_object);
+    let mut all: Vec<_> = ours.chain(index.foreigners().filter_map(of_stranger)).collect();
+    // As `owners` has them: Ingresses by name, then Envoy configs.
+    all.sort_by_cached_key(|it| if it.what.starts_with("Ingress ") { (0, it.what.clone()) } else { (1, String::new()) });
+    all
 }
 
 fn of_config(world: &World, destination: &Destination, owner: &ObjectKey, config: &EnvoyConfig) -> Vec<String> {
@@ -77,31 +87,40 @@ fn of_ingress(
     owner: &ObjectKey,
     ingress: &Ingress,
 ) -> Vec<String> {
-    let own = Name::new(&ingress.meta.name.namespace, &names::ingress_service(&ingress.meta.name.name));
-    let is_asked = match destination {
-        Destination::Service(service, _) => *service == own,
-        Destination::Name(..) => ingress.rules.iter().any(|rule| names_host(rule.host.as_deref(), host)),
-        Destination::Address(_) => false,
-    };
-    let index = world.engine.index();
-    if !is_asked {
+    if !is_asked(destination, host, ingress) {
         return Vec::new();
     }
-    if !index.is_ours(ingress) {
-        let class = ingress.legacy_class.as_deref().or(ingress.class.as_deref()).filter(|class| !class.is_empty());
-        return vec![match class {
-            Some(class) if !index.keys(Kind::IngressClass).contains(&ObjectKey::new(Kind::IngressClass, "", class)) => {
-                format!("there is no IngressClass {class}")
-            }
-            Some(class) => format!("its class {class:?} is not one of the mesh"),
-            None => "it has no class, and the default class is not one of the mesh".to_owned(),
-        }];
-    }
     let mut reasons = [errors(world, owner, false), errors(world, owner, true)].concat();
-    if index.service(&own).is_none_or(|service| service.addresses().is_empty()) {
+    let own = own_service(ingress);
+    if world.engine.index().service(&own).is_none_or(|service| service.addresses().is_empty()) {
         reasons.push(format!("its Service {own} has no address yet"));
     }
     reasons
+}
+
+fn own_service(ingress: &Ingress) -> Name {
+    Name::new(&ingress.meta.name.namespace, &names::ingress_service(&ingress.meta.name.name))
+}
+
+/// Whether one could expect an Ingress to serve what was asked about.
+fn is_asked(destination: &Destination, host: Option<&str>, ingress: &Ingress) -> bool {
+    match destination {
+        Destination::Service(service, _) => *service == own_service(ingress),
+        Destination::Name(..) => ingress.rules.iter().any(|rule| names_host(rule.host.as_deref(), host)),
+        Destination::Address(_) => false,
+    }
+}
+
+/// Why an Ingress is not the mesh's.
+fn whose(world: &World, ingress: &Ingress) -> String {
+    let class = ingress.legacy_class.as_deref().or(ingress.class.as_deref()).filter(|class| !class.is_empty());
+    match class {
+        Some(class) if world.engine.index().class_named(&Name::new("", class)).is_none() => {
+            format!("there is no IngressClass {class}")
+        }
+        Some(class) => format!("its class {class:?} is not one of the mesh"),
+        None => "it has no class, and the default class is not one of the mesh".to_owned(),
+    }
 }
 
 /// Whether a rule is for this very host, by name or by wildcard. One for every host is not.

@@ -8,31 +8,31 @@ use axoneme_operator::{Engine, Kind, file_source::Folder, yaml};
 
 use crate::input::Input;
 
-pub(super) mod cluster;
+pub(crate) mod cluster;
 
 /// Everything that an answer is taken from.
-pub(super) struct World {
-    pub(super) engine: Engine,
+pub(crate) struct World {
+    pub(crate) engine: Engine,
     /// Where objects stand in files, when they come from files.
-    pub(super) folder: Folder,
+    pub(crate) folder: Folder,
     /// Who asks.
-    pub(super) node: String,
+    pub(crate) node: String,
     /// What a name without a namespace means.
-    pub(super) namespace: String,
+    pub(crate) namespace: String,
     /// What to keep in mind of the answer.
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// Where the client is.
 #[derive(Clone, Debug)]
-pub(super) enum Client {
+pub(crate) enum Client {
     Anywhere,
     Node(String),
     Pod { namespace: String, name: String },
 }
 
 /// Manifests, with addresses as `axonctl up` gives them.
-pub(super) fn of_files(paths: &[PathBuf], policy: Policy, client: Client, namespace: Option<String>) -> Result<World> {
+pub(crate) fn of_files(paths: &[PathBuf], policy: Policy, client: Client, namespace: Option<String>) -> Result<World> {
     let Input { engine, folder, texts } = Input::read(paths, policy)?;
     let mut notes: Vec<String> = folder
         .problems()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axoneme_xds::Outcome;
 
-use super::{ConfigStatus, Engine, Target, Write};
+use super::{Changes, ConfigStatus, Engine, Target, Write};
 use crate::source::{Kind, ObjectKey};
 
 impl Engine {
@@ -75,14 +75,21 @@ impl Engine {
     /// What a node said on streams that ended, and did not repeat since, counts no more. A node that is not back is absent.
     pub fn forget_node(&mut self, node: &str) {
         self.intents.forget_node(node);
+        self.shared.forget(node);
         self.unsettle_all();
     }
 
-    /// These nodes have a loader: they count in statuses also while they are not connected.
-    pub fn expect_nodes(&mut self, nodes: BTreeSet<Arc<str>>) {
+    /// These nodes have a loader: they count in statuses also while they are not connected, and Ingresses that show the
+    /// addresses of nodes show theirs. Gives what is to be written of those.
+    pub fn expect_nodes(&mut self, nodes: BTreeSet<Arc<str>>) -> Vec<Write> {
+        let mut changes = Changes::default();
+        if self.index.set_loaders(nodes.clone()) {
+            self.settle_reach(&mut changes);
+        }
         if self.intents.expect_nodes(nodes) {
             self.unsettle_all();
         }
+        changes.writes
     }
 
     /// How many nodes there are stands in every status.

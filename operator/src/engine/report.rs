@@ -38,11 +38,7 @@ impl Engine {
     /// Every Ingress that is ours and every Envoy config, in order. Costs all of them: for people, not for machines.
     #[must_use]
     pub fn reports(&self) -> Vec<Report> {
-        let ours = |object: &ObjectKey| {
-            self.index.config(object).is_some()
-                || self.index.ingress(&object.name).is_some_and(|ingress| self.index.is_ours(ingress))
-        };
-        self.index.owners().filter(ours).map(|object| self.report(object)).collect()
+        self.index.owners().map(|object| self.report(object)).collect()
     }
 
     fn report(&self, object: ObjectKey) -> Report {

@@ -69,7 +69,7 @@ fn an_ingress_gets_its_service_once() {
     assert_eq!(engine.apply(service("")).writes, []);
     // It got one: the Ingress must show it.
     let changes = engine.apply(service("{ip: 192.0.2.1}"));
-    let addresses = vec![LoadBalancerAddress { ip: Some("192.0.2.1".to_owned()), hostname: None }];
+    let addresses = vec![LoadBalancerAddress::ip("192.0.2.1")];
     assert_eq!(changes.writes, [Write::IngressStatus { ingress: Name::new("default", "web"), addresses }]);
     let redirect = (axoneme_api::intent::REDIRECT.into(), "default/cilium-ingress-web:80".into());
     assert_eq!(changes.intents, BTreeSet::from([redirect]));

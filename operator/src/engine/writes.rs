@@ -31,9 +31,11 @@ pub enum Write {
     IngressStatus {
         /// Which Ingress.
         ingress: Name,
-        /// Copied from its Service.
+        /// Where clients find it.
         addresses: Vec<LoadBalancerAddress>,
     },
+    /// The Ingress is another's now: what we wrote there goes, what somebody else wrote since stays.
+    ClearIngressStatus(Name),
     /// Status of a CiliumEnvoyConfig or CiliumClusterwideEnvoyConfig.
     ConfigStatus {
         /// Which object.
@@ -52,7 +54,9 @@ impl Write {
             Self::EndpointSlice(DummySlice { name, .. }) | Self::DeleteEndpointSlice(name) => {
                 Target::EndpointSlice(name.clone())
             }
-            Self::IngressStatus { ingress, .. } => Target::IngressStatus(ingress.clone()),
+            Self::IngressStatus { ingress, .. } | Self::ClearIngressStatus(ingress) => {
+                Target::IngressStatus(ingress.clone())
+            }
             Self::ConfigStatus { object, .. } => Target::ConfigStatus(object.clone()),
         }
     }
@@ -175,7 +179,7 @@ impl IngressService {
             && self.ports().zip(&service.ports).all(|(wanted, there)| is_port(&wanted, there))
             && written.local_traffic_only == self.options.local_traffic_only
             && written.class == self.options.class
-            && written.source_ranges == self.ranges().unwrap_or_default()
+            && service.source_ranges == self.ranges().unwrap_or_default()
             && has(&written.labels, &self.labels())
             && has(&written.annotations, &self.annotations())
             && written.annotations.get(names::COPIED_ANNOTATION) == self.annotations().get(names::COPIED_ANNOTATION)
@@ -196,12 +200,13 @@ impl IngressService {
         metadata.annotations = Some(self.annotations()).filter(|annotations| !annotations.is_empty());
         metadata.labels.get_or_insert_default().extend(self.labels());
         let policy = if self.options.local_traffic_only { "Local" } else { "Cluster" };
+        let policy = (self.options.type_ != RequestedType::ClusterIp).then(|| policy.to_owned());
         core::Service {
             metadata,
             spec: Some(core::ServiceSpec {
                 type_: Some(ServiceType::from(self.options.type_).to_string()),
                 load_balancer_class: self.options.class.clone(),
-                external_traffic_policy: Some(policy.to_owned()),
+                external_traffic_policy: policy,
                 load_balancer_source_ranges: self.ranges(),
                 ports: Some(self.ports().map(port).collect()),
                 ..core::ServiceSpec::default()
@@ -278,7 +283,7 @@ impl Pending {
             Kind::EndpointSlice => Target::EndpointSlice(name),
             Kind::Ingress => Target::IngressStatus(name),
             Kind::CiliumEnvoyConfig | Kind::CiliumClusterwideEnvoyConfig => Target::ConfigStatus(object.clone()),
-            Kind::IngressClass | Kind::Secret | Kind::Node => return,
+            Kind::IngressClass | Kind::Secret | Kind::ConfigMap | Kind::Node => return,
         });
     }
 

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::source::{
-    EndpointSlice, EnvoyConfig, Ingress, IngressClass, Kind, Node, Object, ObjectKey, Secret, Service,
+    ConfigMap, EndpointSlice, EnvoyConfig, Ingress, IngressClass, Kind, Node, Object, ObjectKey, Secret, Service,
 };
 use crate::yaml::{Document, Position, Positions};
 
@@ -116,6 +116,7 @@ fn decode(kind: Kind, value: &Value) -> (Result<Object, Mistake>, Vec<String>) {
             typed(value, |it: discovery::EndpointSlice| Object::EndpointSlice(EndpointSlice::from(&it)))
         }
         Kind::Secret => typed(value, |it: core::Secret| Object::Secret(Secret::from(&it))),
+        Kind::ConfigMap => typed(value, |it: core::ConfigMap| Object::ConfigMap(ConfigMap::from(&it))),
         Kind::Node => typed(value, |it: core::Node| Object::Node(Node::from(&it))),
     }
 }

@@ -24,10 +24,7 @@ impl References {
     pub(super) fn note_ingress(&mut self, key: &ObjectKey, ingress: &Ingress) {
         self.forget(key);
         let namespace = &ingress.meta.name.namespace;
-        let class: Arc<str> = class_of(ingress).into();
-        self.classes.entry(class.clone()).or_default().insert(key.clone());
-        self.named_class.insert(key.clone(), class);
-
+        self.note_class(key, class_of(ingress));
         let paths = ingress.rules.iter().flat_map(|rule| rule.paths.iter().flatten());
         let backends = paths.map(|path| &path.backend).chain(&ingress.default_backend);
         let named = backends.filter_map(|backend| match backend {
@@ -36,6 +33,19 @@ impl References {
         });
         let own = Name::new(namespace, &names::ingress_service(&ingress.meta.name.name));
         self.note_services(key, named.chain([own]).collect());
+    }
+
+    /// Of another's Ingress only the class matters.
+    pub(super) fn note_foreign(&mut self, key: &ObjectKey, class: &str) {
+        self.forget(key);
+        self.note_class(key, class);
+    }
+
+    fn note_class(&mut self, key: &ObjectKey, class: &str) {
+        let shared = self.classes.get_key_value(class).map(|(class, _)| class.clone());
+        let class = shared.unwrap_or_else(|| class.into());
+        self.classes.entry(class.clone()).or_default().insert(key.clone());
+        self.named_class.insert(key.clone(), class);
     }
 
     pub(super) fn note_config(&mut self, key: &ObjectKey, config: &EnvoyConfig) {

@@ -137,7 +137,7 @@ mod tests {
     };
 
     fn node(name: &str) -> Decoded {
-        Ok(Object::Node(Node { meta: Meta::named("", name), labels: Default::default() }))
+        Ok(Object::Node(Node::new(Meta::named("", name), Default::default(), None)))
     }
 
     fn broken(name: &str) -> Decoded {

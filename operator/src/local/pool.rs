@@ -108,7 +108,7 @@ impl Allocator {
         if service.type_ == ServiceType::LoadBalancer && service.load_balancer.is_empty() {
             for network in &self.pools.load_balancer {
                 let ip = address(&mut self.addresses, network, &name, "load balancer address")?;
-                service.load_balancer.push(LoadBalancerAddress { ip: Some(ip.to_string()), hostname: None });
+                service.load_balancer.push(LoadBalancerAddress::ip(ip));
             }
         }
         if matches!(service.type_, ServiceType::NodePort | ServiceType::LoadBalancer) {

@@ -20,6 +20,8 @@ fn make(name: &str, type_: ServiceType) -> Service {
         is_ipv6_first: false,
         external_ips: Vec::new(),
         load_balancer: Vec::new(),
+        source_ranges: Vec::new(),
+        keeps_clients: false,
         ports: vec![port],
         has_selector: true,
         is_ingress: false,
@@ -82,7 +84,7 @@ fn what_is_written_out_is_kept() {
 #[test]
 fn the_charts_classes_are_there_unless_written() {
     let mut local = Local::new(pools("10.96.0.0/16"));
-    let mine = IngressClass { meta: Meta::named("", "cilium"), controller: "mine".to_owned(), is_default: false };
+    let mine = IngressClass { meta: Meta::named("", "cilium"), controller: "mine".to_owned(), default: None, parameters: None };
     let listing = SourceEvent::reset(Kind::IngressClass, vec![Object::IngressClass(mine.clone())]);
     let SourceEvent::Reset { objects, .. } = local.complete(listing) else { panic!() };
     assert_eq!(objects.len(), 2);

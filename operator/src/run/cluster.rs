@@ -1,13 +1,14 @@
-//! Where the engine's results go in a cluster: the writer's queue, the Events of objects, and the watches of Secrets.
+//! Where the engine's results go in a cluster: the writer's queue, the Events of objects, and the watches of what they name.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::sync::mpsc;
 
 use super::driver::World;
 use crate::{
     Changes, Engine, Kind, ObjectKey, ProblemChange, SourceEvent, Write,
-    kube_source::secrets::Named,
+    kube_source::named::Named,
+    source::Name,
     write::{
         Command,
         events::{News, tell},
@@ -16,17 +17,41 @@ use crate::{
 
 /// A node tries again after five seconds at most.
 const GATHERING: Duration = Duration::from_secs(6);
-/// Kinds whose objects can name Secrets.
-const NAMING: [Kind; 2] = [Kind::CiliumEnvoyConfig, Kind::CiliumClusterwideEnvoyConfig];
+/// Kinds whose objects can name Secrets, and those that say which of them do.
+const NAME_SECRETS: [Kind; 4] =
+    [Kind::IngressClass, Kind::Ingress, Kind::CiliumEnvoyConfig, Kind::CiliumClusterwideEnvoyConfig];
+/// Kinds whose objects can name ConfigMaps.
+const NAME_CONFIG_MAPS: [Kind; 1] = [Kind::IngressClass];
 
 /// Channels to the tasks that write.
 #[derive(Debug)]
 pub(super) struct Cluster {
     writes: mpsc::UnboundedSender<Command>,
     news: mpsc::Sender<News>,
-    secrets: mpsc::UnboundedSender<Named>,
-    /// Whether the watches of Secrets were told that all objects are known that could name one.
-    all_named: bool,
+    secrets: Naming,
+    config_maps: Naming,
+}
+
+/// What the watches of one kind are told.
+#[derive(Debug)]
+struct Naming {
+    watches: mpsc::UnboundedSender<Named>,
+    /// Kinds whose objects can name it.
+    by: &'static [Kind],
+    /// Whether it was told that all of those are known.
+    all: bool,
+}
+
+impl Naming {
+    fn tell(&mut self, named: BTreeMap<Name, bool>, engine: &Engine) {
+        let changes = named.into_iter().map(|(it, wanted)| if wanted { Named::Wanted(it) } else { Named::Unwanted(it) });
+        let all = !self.all && engine.is_synced(self.by);
+        self.all |= all;
+        for told in changes.chain(all.then_some(Named::All)) {
+            // Without the watches the supervisor ends the process.
+            let _ = self.watches.send(told);
+        }
+    }
 }
 
 impl Cluster {
@@ -34,13 +59,11 @@ impl Cluster {
         writes: mpsc::UnboundedSender<Command>,
         news: mpsc::Sender<News>,
         secrets: mpsc::UnboundedSender<Named>,
+        config_maps: mpsc::UnboundedSender<Named>,
     ) -> Self {
-        Self { writes, news, secrets, all_named: false }
-    }
-
-    fn name(&self, named: Named) {
-        // Without the watches the supervisor ends the process.
-        let _ = self.secrets.send(named);
+        let secrets = Naming { watches: secrets, by: &NAME_SECRETS, all: false };
+        let config_maps = Naming { watches: config_maps, by: &NAME_CONFIG_MAPS, all: false };
+        Self { writes, news, secrets, config_maps }
     }
 }
 
@@ -51,13 +74,8 @@ impl World for Cluster {
 
     fn apply(&mut self, engine: &mut Engine, event: SourceEvent) -> Changes {
         let mut changes = engine.apply(event);
-        for (secret, wanted) in std::mem::take(&mut changes.secrets) {
-            self.name(if wanted { Named::Wanted(secret) } else { Named::Unwanted(secret) });
-        }
-        if !self.all_named && engine.is_synced(&NAMING) {
-            self.all_named = true;
-            self.name(Named::All);
-        }
+        self.secrets.tell(std::mem::take(&mut changes.secrets), engine);
+        self.config_maps.tell(std::mem::take(&mut changes.config_maps), engine);
         changes
     }
 
@@ -73,10 +91,10 @@ impl World for Cluster {
         let _ = self.writes.send(Command::Clear);
     }
 
-    fn problems(&mut self, engine: &Engine, object: &ObjectKey, change: &ProblemChange) {
+    fn problems(&mut self, engine: &Engine, object: &ObjectKey, change: &ProblemChange, standing: bool) {
         for problem in &change.added {
             let uid = engine.uid(object).map(str::to_owned);
-            tell(&self.news, News { object: object.clone(), uid, what: problem.into() });
+            tell(&self.news, News { object: object.clone(), uid, what: problem.into(), standing });
         }
     }
 

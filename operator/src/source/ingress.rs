@@ -1,28 +1,19 @@
-//! Ingress and IngressClass in their reduced form.
+//! Ingress in its reduced form.
 
 use std::collections::BTreeMap;
 
 use axoneme_api::names;
 use k8s_openapi::api::networking::v1 as k8s;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
 
-use super::{LoadBalancerAddress, Meta};
+use super::{LoadBalancerAddress, Meta, PortStatus};
 
 /// What kubectl remembers of an object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// An IngressClass: whose the Ingresses that name it are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IngressClass {
-    /// Cluster-scoped.
-    pub meta: Meta,
-    /// `spec.controller`, empty when absent.
-    pub controller: String,
-    /// Whether Ingresses without a class belong to it.
-    pub is_default: bool,
-}
-
 /// An Ingress, as written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ingress {
     /// Namespaced.
     pub meta: Meta,
@@ -42,12 +33,14 @@ pub struct Ingress {
     pub rules: Vec<Rule>,
     /// `spec.tls`.
     pub tls: Vec<Tls>,
-    /// `status.loadBalancer.ingress`: what we wrote last, or somebody before us.
+    /// `status.loadBalancer.ingress`: what we wrote last, or somebody else.
     pub load_balancer: Vec<LoadBalancerAddress>,
+    /// We wrote that, and nobody else since: the API server's own record of who manages which field says so.
+    pub shows_ours: bool,
 }
 
 /// An annotation as written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Annotation {
     /// Its key in full, to name it.
     pub key: String,
@@ -56,7 +49,7 @@ pub struct Annotation {
 }
 
 /// One of `spec.rules`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// Absent or empty: every host.
     pub host: Option<String>,
@@ -65,7 +58,7 @@ pub struct Rule {
 }
 
 /// One of `spec.rules[].http.paths`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathRule {
     /// Absent: `/`.
     pub path: Option<String>,
@@ -76,7 +69,7 @@ pub struct PathRule {
 }
 
 /// `pathType`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PathType {
     /// The whole path.
     Exact,
@@ -89,7 +82,7 @@ pub enum PathType {
 }
 
 /// A backend as written; what cannot be served is kept to be reported.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backend {
     /// A Service of the Ingress's namespace.
     Service {
@@ -105,7 +98,7 @@ pub enum Backend {
 }
 
 /// A Service's port by name or by number.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PortRef {
     /// `port.number`. Out of range when it is no port.
     Number(i32),
@@ -116,23 +109,12 @@ pub enum PortRef {
 }
 
 /// One of `spec.tls`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tls {
     /// Hosts that the certificate is for.
     pub hosts: Vec<String>,
     /// Its Secret.
     pub secret: Option<String>,
-}
-
-impl From<&k8s::IngressClass> for IngressClass {
-    fn from(class: &k8s::IngressClass) -> Self {
-        let annotations = class.metadata.annotations.as_ref();
-        Self {
-            meta: Meta::from(&class.metadata),
-            controller: class.spec.as_ref().and_then(|spec| spec.controller.clone()).unwrap_or_default(),
-            is_default: annotations.and_then(|a| a.get(names::DEFAULT_CLASS_ANNOTATION)).is_some_and(|v| v == "true"),
-        }
-    }
 }
 
 impl From<&k8s::Ingress> for Ingress {
@@ -167,8 +149,37 @@ impl From<&k8s::Ingress> for Ingress {
                 .and_then(|status| status.ingress.as_ref())
                 .into_iter()
                 .flatten()
-                .map(|address| LoadBalancerAddress { ip: address.ip.clone(), hostname: address.hostname.clone() })
+                .map(LoadBalancerAddress::from)
                 .collect(),
+            shows_ours: is_status_ours(&ingress.metadata),
+        }
+    }
+}
+
+/// Whether `status.loadBalancer.ingress` is a field that we apply.
+/// <https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers>
+fn is_status_ours(meta: &ObjectMeta) -> bool {
+    let mut entries = meta.managed_fields.iter().flatten();
+    entries.any(|entry| {
+        let is_ours = entry.manager.as_deref() == Some(names::FIELD_MANAGER)
+            && entry.operation.as_deref() == Some("Apply")
+            && entry.subresource.as_deref() == Some("status");
+        let fields = entry.fields_v1.as_ref().filter(|_| is_ours);
+        fields.is_some_and(|fields| fields.0.pointer("/f:status/f:loadBalancer/f:ingress").is_some())
+    })
+}
+
+impl From<&k8s::IngressLoadBalancerIngress> for LoadBalancerAddress {
+    fn from(address: &k8s::IngressLoadBalancerIngress) -> Self {
+        let port = |it: &k8s::IngressPortStatus| PortStatus {
+            port: it.port,
+            protocol: it.protocol.clone(),
+            error: it.error.clone(),
+        };
+        Self {
+            ip: address.ip.clone(),
+            hostname: address.hostname.clone(),
+            ports: address.ports.iter().flatten().map(port).collect(),
         }
     }
 }

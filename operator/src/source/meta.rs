@@ -1,11 +1,12 @@
 //! What every object carries: who it is, how old it is, and whether it is on its way out.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
 
 use super::Name;
 
 /// The part of `metadata` that decisions rest on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
     /// Namespace and name.
     pub name: Name,

@@ -1,4 +1,4 @@
-//! Secret and Node in their reduced forms.
+//! Secret in its reduced form.
 
 use std::collections::BTreeMap;
 
@@ -22,15 +22,6 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// A node: what a `nodeSelector` looks at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// Cluster-scoped.
-    pub meta: Meta,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-}
-
 impl From<&k8s::Secret> for Secret {
     fn from(secret: &k8s::Secret) -> Self {
         let data = secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone()));
@@ -44,10 +35,4 @@ impl From<&k8s::Secret> for Secret {
 /// The keys of [`crate::credential::Credential`].
 fn is_used(key: &str) -> bool {
     matches!(key, "tls.crt" | "tls.key" | "ca.crt" | "generic") || key.starts_with("tls.sessionticket.key")
-}
-
-impl From<&k8s::Node> for Node {
-    fn from(node: &k8s::Node) -> Self {
-        Self { meta: Meta::from(&node.metadata), labels: node.metadata.labels.clone().unwrap_or_default() }
-    }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use axoneme_api::names;
 use k8s_openapi::api::core::v1 as k8s;
+use serde::{Deserialize, Serialize};
 
 use super::Meta;
 
@@ -26,6 +27,10 @@ pub struct Service {
     pub external_ips: Vec<IpAddr>,
     /// `status.loadBalancer.ingress`.
     pub load_balancer: Vec<LoadBalancerAddress>,
+    /// `spec.loadBalancerSourceRanges`, as written. Empty: everybody.
+    pub source_ranges: Vec<String>,
+    /// `spec.sessionAffinity` is `ClientIP`: a client stays with its backend.
+    pub keeps_clients: bool,
     /// `spec.ports`.
     pub ports: Vec<ServicePort>,
     /// `spec.selector` is not empty: endpoints come by themselves.
@@ -47,8 +52,6 @@ pub struct Written {
     pub class: Option<String>,
     /// `spec.externalTrafficPolicy` is `Local`.
     pub local_traffic_only: bool,
-    /// `spec.loadBalancerSourceRanges`.
-    pub source_ranges: Vec<String>,
 }
 
 /// `spec.type` of a Service.
@@ -102,12 +105,33 @@ pub enum Protocol {
 }
 
 /// One of `status.loadBalancer.ingress`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LoadBalancerAddress {
     /// An address.
     pub ip: Option<String>,
     /// Or a name, as some clouds give.
     pub hostname: Option<String>,
+    /// What the load balancer says of single ports: mostly nothing.
+    pub ports: Vec<PortStatus>,
+}
+
+/// One of `status.loadBalancer.ingress[].ports`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PortStatus {
+    /// Which port.
+    pub port: i32,
+    /// Its transport.
+    pub protocol: String,
+    /// Why it does not work; `None` when it does.
+    pub error: Option<String>,
+}
+
+impl LoadBalancerAddress {
+    /// An address and nothing else.
+    #[must_use]
+    pub fn ip(ip: impl ToString) -> Self {
+        Self { ip: Some(ip.to_string()), ..Self::default() }
+    }
 }
 
 impl fmt::Display for LoadBalancerAddress {
@@ -137,11 +161,16 @@ impl Service {
     /// Every address that clients dial, sorted, node addresses aside.
     #[must_use]
     pub fn addresses(&self) -> Vec<IpAddr> {
-        let balanced = self.load_balancer.iter().filter_map(|address| address.ip.as_deref()?.parse().ok());
-        let mut all: Vec<IpAddr> = self.cluster_ips.iter().chain(&self.external_ips).copied().chain(balanced).collect();
+        let own = self.cluster_ips.iter().chain(&self.external_ips).copied();
+        let mut all: Vec<IpAddr> = own.chain(self.balanced()).collect();
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// The addresses that a load balancer gave it.
+    pub fn balanced(&self) -> impl Iterator<Item = IpAddr> {
+        self.load_balancer.iter().filter_map(|address| address.ip.as_deref()?.parse().ok())
     }
 }
 
@@ -158,7 +187,6 @@ impl From<&k8s::Service> for Service {
             labels: service.metadata.labels.clone().unwrap_or_default(),
             class: spec.load_balancer_class,
             local_traffic_only: spec.external_traffic_policy.as_deref() == Some("Local"),
-            source_ranges: spec.load_balancer_source_ranges.unwrap_or_default(),
         };
         Self {
             meta: Meta::from(&service.metadata),
@@ -179,12 +207,29 @@ impl From<&k8s::Service> for Service {
                 .and_then(|status| status.ingress.as_ref())
                 .into_iter()
                 .flatten()
-                .map(|address| LoadBalancerAddress { ip: address.ip.clone(), hostname: address.hostname.clone() })
+                .map(LoadBalancerAddress::from)
                 .collect(),
+            source_ranges: spec.load_balancer_source_ranges.unwrap_or_default(),
+            keeps_clients: spec.session_affinity.as_deref() == Some("ClientIP"),
             ports: spec.ports.iter().flatten().filter_map(|port| ServicePort::try_from(port).ok()).collect(),
             has_selector: spec.selector.is_some_and(|selector| !selector.is_empty()),
             is_ingress,
             written: if is_ingress { written } else { Written::default() },
+        }
+    }
+}
+
+impl From<&k8s::LoadBalancerIngress> for LoadBalancerAddress {
+    fn from(address: &k8s::LoadBalancerIngress) -> Self {
+        let port = |it: &k8s::PortStatus| PortStatus {
+            port: it.port,
+            protocol: it.protocol.clone(),
+            error: it.error.clone(),
+        };
+        Self {
+            ip: address.ip.clone(),
+            hostname: address.hostname.clone(),
+            ports: address.ports.iter().flatten().map(port).collect(),
         }
     }
 }

@@ -26,11 +26,11 @@ struct State {
 }
 
 impl Told {
-    /// What is new about an object.
+    /// What is new about an object, and whether that may have been told before by another replica.
     ///
     /// A healthy object has one Event, `Programmed`. Why it is not accepted, or what it names in vain, is told as problems
     /// anyway; here only that they are solved.
-    pub(super) fn news(&mut self, object: &ObjectKey, status: &ConfigStatus) -> Vec<Announcement> {
+    pub(super) fn news(&mut self, object: &ObjectKey, status: &ConfigStatus) -> Vec<(Announcement, bool)> {
         if self.0.len() >= REMEMBERED && !self.0.contains_key(object) {
             self.0.pop_first();
         }
@@ -43,7 +43,7 @@ impl Told {
             let now = (condition.status, condition.reason);
             let before = state.shown.insert(condition.type_, now);
             if before != Some(now) && is_worth_telling(condition, before.map(|(status, _)| status)) {
-                news.push(announcement(condition));
+                news.push((announcement(condition), before.is_none()));
             }
         }
         news
@@ -87,7 +87,7 @@ mod tests {
 
     fn told(told: &mut Told, status: &ConfigStatus) -> Vec<String> {
         let news = told.news(&ObjectKey::new(Kind::CiliumEnvoyConfig, "default", "a"), status);
-        news.into_iter().map(|it| format!("{} {} {}", it.warning, it.reason, it.note)).collect()
+        news.into_iter().map(|(it, _)| format!("{} {} {}", it.warning, it.reason, it.note)).collect()
     }
 
     const PENDING: (&str, &str) = ("False", "Pending");

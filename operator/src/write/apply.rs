@@ -6,7 +6,11 @@ use axoneme_api::{
 };
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::{core::v1::Service, discovery::v1::EndpointSlice, networking::v1::Ingress},
+    api::{
+        core::v1::Service,
+        discovery::v1::EndpointSlice,
+        networking::v1::{Ingress, IngressLoadBalancerIngress, IngressPortStatus},
+    },
     apimachinery::pkg::apis::meta::v1::Time,
     jiff::Timestamp,
 };
@@ -21,7 +25,7 @@ use super::subresource::Subresources;
 use crate::{
     ObjectKey, Target, Write,
     engine::ConfigStatus,
-    source::{Kind, LoadBalancerAddress, Name},
+    source::{Kind, LoadBalancerAddress, Name, PortStatus},
 };
 
 /// What a write did.
@@ -75,6 +79,11 @@ pub(super) async fn perform(
         Write::IngressStatus { ingress, addresses } => {
             let api = namespaced::<Ingress>(client, ingress);
             apply_status(&api, &ingress.name, ingress_status(addresses)).await
+        }
+        // Without the field we give up what we own of it, and only that: a new owner's addresses stay, whoever is first.
+        // https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields
+        Write::ClearIngressStatus(ingress) => {
+            apply_status(&namespaced::<Ingress>(client, ingress), &ingress.name, json!({})).await
         }
         Write::ConfigStatus { object, status } => {
             if !subresources.has(client, object.kind).await? {
@@ -165,13 +174,17 @@ where
 }
 
 fn ingress_status(addresses: &[LoadBalancerAddress]) -> serde_json::Value {
-    let entry = |address: &LoadBalancerAddress| match (&address.ip, &address.hostname) {
-        (Some(ip), Some(hostname)) => json!({ "ip": ip, "hostname": hostname }),
-        (Some(ip), None) => json!({ "ip": ip }),
-        (None, hostname) => json!({ "hostname": hostname }),
+    let entry = |LoadBalancerAddress { ip, hostname, ports }: &LoadBalancerAddress| IngressLoadBalancerIngress {
+        ip: ip.clone(),
+        hostname: hostname.clone(),
+        ports: (!ports.is_empty()).then(|| ports.iter().map(port).collect()),
     };
     // An empty list, not an absent one: it takes back what we wrote before.
     json!({ "loadBalancer": { "ingress": addresses.iter().map(entry).collect::<Vec<_>>() } })
+}
+
+fn port(PortStatus { port, protocol, error }: &PortStatus) -> IngressPortStatus {
+    IngressPortStatus { port: *port, protocol: protocol.clone(), error: error.clone() }
 }
 
 #[cfg(test)]
@@ -180,11 +193,13 @@ mod tests {
 
     #[test]
     fn an_ingress_shows_the_addresses_of_its_service() {
-        let ip = LoadBalancerAddress { ip: Some("203.0.113.7".to_owned()), hostname: None };
-        let name = LoadBalancerAddress { ip: None, hostname: Some("lb.example".to_owned()) };
+        let broken = PortStatus { port: 80, protocol: "TCP".to_owned(), error: Some("MixedProtocolNotSupported".to_owned()) };
+        let ip = LoadBalancerAddress { ports: vec![broken], ..LoadBalancerAddress::ip("203.0.113.7") };
+        let name = LoadBalancerAddress { hostname: Some("lb.example".to_owned()), ..LoadBalancerAddress::default() };
+        let ports = json!([{ "port": 80, "protocol": "TCP", "error": "MixedProtocolNotSupported" }]);
         assert_eq!(
             ingress_status(&[ip, name]),
-            json!({ "loadBalancer": { "ingress": [{ "ip": "203.0.113.7" }, { "hostname": "lb.example" }] } })
+            json!({ "loadBalancer": { "ingress": [{ "ip": "203.0.113.7", "ports": ports }, { "hostname": "lb.example" }] } })
         );
         assert_eq!(ingress_status(&[]), json!({ "loadBalancer": { "ingress": [] } }));
     }

@@ -3,7 +3,7 @@
 //! Events are a courtesy: one attempt, bounded queue, counted when dropped. The condition of the object and the metrics are
 //! where a problem stands for good. The same Event again is counted in the first one (`series`).
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axoneme_api::names;
 use k8s_openapi::{
@@ -47,6 +47,8 @@ pub struct News {
     pub uid: Option<String>,
     /// What to tell.
     pub what: Announcement,
+    /// It may have been told before, by the replica that led before or before a restart: then it is not told again.
+    pub standing: bool,
 }
 
 /// What an Event says.
@@ -116,12 +118,23 @@ pub async fn run(
 }
 
 /// Counts the Event in the first of its series. When somebody deleted that one, it is the first itself.
+///
+/// A first Event has a name that follows from what it says, so it is known whether it was told before, by whomever: what
+/// stands is left at that, and news get an Event of their own.
 async fn write(client: &Client, instance: &str, news: &News, series: &mut Series) -> Result<(), kube::Error> {
     let step = series.next(news, Instant::now());
     match publish(client, instance, news, &step).await {
         Err(kube::Error::Api(answer)) if answer.code == 404 && matches!(step, Step::Again { .. }) => {
             series.forget(news);
             publish(client, instance, news, &series.next(news, Instant::now())).await
+        }
+        Err(kube::Error::Api(answer)) if answer.code == 409 && matches!(step, Step::First { .. }) => {
+            if news.standing {
+                // How often it was told before is not known here: the next time is a new Event.
+                series.forget(news);
+                return Ok(());
+            }
+            publish(client, instance, news, &series.anew(news, SystemTime::now())).await
         }
         published => published,
     }
@@ -185,7 +198,7 @@ mod tests {
     use crate::{problem::Reason, source::Kind};
 
     fn news(kind: Kind, namespace: &str, problem: &Problem) -> News {
-        News { object: ObjectKey::new(kind, namespace, "web"), uid: Some("1-2".to_owned()), what: problem.into() }
+        News { object: ObjectKey::new(kind, namespace, "web"), uid: Some("1-2".to_owned()), what: problem.into(), standing: false }
     }
 
     #[test]

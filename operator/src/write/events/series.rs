@@ -7,6 +7,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
 use super::{Announcement, News};
 use crate::ObjectKey;
 
@@ -49,11 +52,18 @@ impl Series {
             known.last = now;
             return Step::Again { name: known.name.clone(), count: known.count };
         }
-        let moment = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
-        // A name has 253 bytes at most.
-        let object = news.object.name.name.get(..LONGEST).unwrap_or(&news.object.name.name);
-        let name = format!("{}.{moment:x}", object.trim_end_matches(['-', '.']));
+        let name = name(news, &digest(&key));
         self.0.insert(key, Known { name: name.clone(), count: 1, last: now });
+        Step::First { name }
+    }
+
+    /// The first one once more, under another name: one like it was told before, and is no part of this series.
+    pub(super) fn anew(&mut self, news: &News, now: SystemTime) -> Step {
+        let moment = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let name = name(news, &format!("{moment:x}"));
+        if let Some(known) = self.0.get_mut(&key(news)) {
+            known.name.clone_from(&name);
+        }
         Step::First { name }
     }
 
@@ -63,7 +73,20 @@ impl Series {
     }
 }
 
-fn key(News { object, uid, what }: &News) -> Key {
+fn name(news: &News, suffix: &str) -> String {
+    // A name has 253 bytes at most.
+    let object = news.object.name.name.get(..LONGEST).unwrap_or(&news.object.name.name);
+    format!("{}.{suffix}", object.trim_end_matches(['-', '.']))
+}
+
+/// The same for the same Event, in every process.
+fn digest((object, uid, what): &Key) -> String {
+    let Announcement { warning, reason, action, note } = what;
+    let text = json!([object.to_string(), uid, warning, reason, action, note]).to_string();
+    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn key(News { object, uid, what, .. }: &News) -> Key {
     (object.clone(), uid.clone(), what.clone())
 }
 
@@ -74,7 +97,33 @@ mod tests {
 
     fn news(note: &str) -> News {
         let what = Announcement { warning: true, reason: "Rejected", action: "Programmed", note: note.to_owned() };
-        News { object: ObjectKey::new(Kind::CiliumEnvoyConfig, "default", "a"), uid: None, what }
+        News { object: ObjectKey::new(Kind::CiliumEnvoyConfig, "default", "a"), uid: None, what, standing: false }
+    }
+
+    fn first(step: Step) -> String {
+        let Step::First { name } = step else { panic!("{step:?}") };
+        name
+    }
+
+    #[test]
+    fn another_process_would_give_the_same_name_and_another_problem_another() {
+        let now = Instant::now();
+        let name = |text: &str| first(Series::default().next(&news(text), now));
+        assert_eq!(name("bad regex"), name("bad regex"));
+        assert_ne!(name("bad regex"), name("another"));
+        let mut with_uid = news("bad regex");
+        with_uid.uid = Some("u".to_owned());
+        assert_ne!(first(Series::default().next(&with_uid, now)), name("bad regex"));
+        assert!(name("bad regex").starts_with("a."), "it is the object's");
+    }
+
+    #[test]
+    fn what_was_told_by_another_process_begins_a_series_of_its_own() {
+        let (mut series, now) = (Series::default(), Instant::now());
+        let taken = first(series.next(&news("bad regex"), now));
+        let own = first(series.anew(&news("bad regex"), SystemTime::now()));
+        assert_ne!(own, taken);
+        assert_eq!(series.next(&news("bad regex"), now), Step::Again { name: own, count: 2 });
     }
 
     #[test]

@@ -1,12 +1,13 @@
-//! What the engine is told of Secrets: one list when every Secret that is named was looked for, then each change.
+//! What the engine is told of objects that others name: one list when every one of them was looked for, then each change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::source::{Kind, Name, Object, ObjectKey, Secret, SourceEvent};
+use crate::source::{Kind, Name, Object, ObjectKey, SourceEvent};
 
-/// The Secrets that are named, until and after the first list.
-#[derive(Debug, Default)]
+/// The objects of a kind that are named, until and after the first list.
+#[derive(Debug)]
 pub(super) struct Gathering {
+    kind: Kind,
     wanted: BTreeSet<Name>,
     first: First,
 }
@@ -14,7 +15,7 @@ pub(super) struct Gathering {
 #[derive(Debug)]
 enum First {
     /// What was found so far, and whether all objects are known that could name more.
-    Gathering { found: BTreeMap<Name, Option<Secret>>, all_named: bool },
+    Gathering { found: BTreeMap<Name, Option<Object>>, all_named: bool },
     /// The list was told.
     Told,
 }
@@ -26,12 +27,16 @@ impl Default for First {
 }
 
 impl Gathering {
-    /// A Secret is named, and its watch has begun.
+    pub(super) fn new(kind: Kind) -> Self {
+        Self { kind, wanted: BTreeSet::new(), first: First::default() }
+    }
+
+    /// An object is named, and its watch has begun.
     pub(super) fn want(&mut self, name: Name) {
         self.wanted.insert(name);
     }
 
-    /// A Secret is named no more: the engine forgets it.
+    /// It is named no more: the engine forgets it.
     pub(super) fn drop(&mut self, name: &Name) -> Option<SourceEvent> {
         self.wanted.remove(name);
         match &mut self.first {
@@ -39,11 +44,11 @@ impl Gathering {
                 found.remove(name);
                 self.list()
             }
-            First::Told => Some(gone(name)),
+            First::Told => Some(self.gone(name)),
         }
     }
 
-    /// Nobody else can name a Secret for now.
+    /// Nobody else can name one for now.
     pub(super) fn all_named(&mut self) -> Option<SourceEvent> {
         if let First::Gathering { all_named, .. } = &mut self.first {
             *all_named = true;
@@ -51,17 +56,17 @@ impl Gathering {
         self.list()
     }
 
-    /// How a Secret stands. A watch that was just given up may still tell; nobody is interested.
-    pub(super) fn see(&mut self, name: &Name, secret: Option<Secret>) -> Option<SourceEvent> {
+    /// How an object stands. A watch that was just given up may still tell; nobody is interested.
+    pub(super) fn see(&mut self, name: &Name, object: Option<Object>) -> Option<SourceEvent> {
         if !self.wanted.contains(name) {
             return None;
         }
         match &mut self.first {
             First::Gathering { found, .. } => {
-                found.insert(name.clone(), secret);
+                found.insert(name.clone(), object);
                 self.list()
             }
-            First::Told => Some(secret.map_or_else(|| gone(name), |secret| SourceEvent::Apply(Object::Secret(secret)))),
+            First::Told => Some(object.map_or_else(|| self.gone(name), SourceEvent::Apply)),
         }
     }
 
@@ -70,14 +75,14 @@ impl Gathering {
         if found.len() < self.wanted.len() {
             return None;
         }
-        let objects = std::mem::take(found).into_values().flatten().map(Object::Secret).collect();
+        let objects = std::mem::take(found).into_values().flatten().collect();
         self.first = First::Told;
-        Some(SourceEvent::reset(Kind::Secret, objects))
+        Some(SourceEvent::reset(self.kind, objects))
     }
-}
 
-fn gone(name: &Name) -> SourceEvent {
-    SourceEvent::Delete(ObjectKey { kind: Kind::Secret, name: name.clone() })
+    fn gone(&self, name: &Name) -> SourceEvent {
+        SourceEvent::Delete(ObjectKey { kind: self.kind, name: name.clone() })
+    }
 }
 
 #[cfg(test)]
@@ -85,36 +90,36 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::source::Meta;
+    use crate::source::{Meta, Secret};
 
     fn name(at: u8) -> Name {
         Name::new("default", &format!("s{at}"))
     }
 
-    fn secret(at: u8, version: u8) -> Secret {
-        Secret {
+    fn secret(at: u8, version: u8) -> Object {
+        Object::Secret(Secret {
             meta: Meta { name: name(at), ..Meta::named("", "") },
             data: [("generic".to_owned(), vec![version])].into(),
-        }
+        })
     }
 
     #[test]
     fn nothing_is_told_before_everything_named_was_looked_for() {
-        let mut gathering = Gathering::default();
+        let mut gathering = Gathering::new(Kind::Secret);
         gathering.want(name(1));
         assert_eq!(gathering.see(&name(1), Some(secret(1, 0))), None);
         gathering.want(name(2));
         gathering.want(name(3));
         assert_eq!(gathering.all_named(), None);
         assert_eq!(gathering.see(&name(2), None), None);
-        let objects = vec![Object::Secret(secret(1, 0))];
+        let objects = vec![secret(1, 0)];
         assert_eq!(gathering.drop(&name(3)), Some(SourceEvent::reset(Kind::Secret, objects)));
     }
 
     #[test]
     fn without_a_name_the_list_is_empty_and_told_at_once() {
         let empty = SourceEvent::reset(Kind::Secret, Vec::new());
-        assert_eq!(Gathering::default().all_named(), Some(empty));
+        assert_eq!(Gathering::new(Kind::Secret).all_named(), Some(empty));
     }
 
     #[derive(Clone, Debug)]
@@ -139,7 +144,7 @@ mod tests {
         /// told one list, before everything else.
         #[test]
         fn the_engine_holds_what_is_named_as_it_was_seen_last(steps in proptest::collection::vec(step(), 0..60)) {
-            let mut gathering = Gathering::default();
+            let mut gathering = Gathering::new(Kind::Secret);
             let (mut told, mut lists) = (BTreeMap::new(), 0);
             let mut wanted: BTreeMap<u8, Option<Option<u8>>> = BTreeMap::new();
             for step in steps {
@@ -180,7 +185,7 @@ mod tests {
             }
             if lists > 0 {
                 prop_assert_eq!(lists, 1);
-                let seen = wanted.iter().filter_map(|(at, seen)| Some((name(*at), Object::Secret(secret(*at, (*seen)??)))));
+                let seen = wanted.iter().filter_map(|(at, seen)| Some((name(*at), secret(*at, (*seen)??))));
                 prop_assert_eq!(told, seen.collect::<BTreeMap<_, _>>());
             }
         }

@@ -1,21 +1,24 @@
-//! Secrets of the API server: each is watched by its name while an object names it, and others are never read.
+//! Objects of the API server that are read while somebody names them, and others never: Secrets that objects name,
+//! ConfigMaps that classes name. Each is watched by its name.
 //!
-//! Costs one watch per Secret that is named. The pure part is `Gathering`: what the engine is told, and when.
+//! Costs one watch per object that is named. The pure part is `Gathering`: what the engine is told, and when.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
+    fmt::Debug,
     pin::pin,
 };
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1 as k8s;
+use k8s_openapi::NamespaceResourceScope;
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     runtime::{
         WatchStreamExt as _,
         watcher::{Config, Event, watcher},
     },
 };
+use serde::de::DeserializeOwned;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use self::gathering::Gathering;
@@ -23,12 +26,12 @@ use super::{WATCH_SECONDS, WatchEnded};
 use crate::{
     metrics,
     metrics::http::Gate,
-    source::{Kind, Name, Secret, SourceEvent},
+    source::{Kind, Name, Object, SourceEvent},
 };
 
 mod gathering;
 
-/// What the engine says of the Secrets that objects name.
+/// What the engine says of the objects of a kind that others name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
     /// Somebody names this one.
@@ -39,17 +42,21 @@ pub enum Named {
     All,
 }
 
-/// How a Secret stands, `None` when there is none of that name.
-type Seen = (Name, Option<Secret>);
+/// How an object stands, `None` when there is none of that name.
+type Seen = (Name, Option<Object>);
 
 /// Watches what is named. `gate` opens with the first list.
-pub(super) async fn run(
+pub(super) async fn run<K>(
     client: Client,
+    (kind, reduce): (Kind, fn(&K) -> Object),
     mut named: mpsc::UnboundedReceiver<Named>,
     events: mpsc::Sender<SourceEvent>,
     gate: Gate,
-) -> WatchEnded {
-    let mut gathering = Gathering::default();
+) -> WatchEnded
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let mut gathering = Gathering::new(kind);
     let mut gate = Some(gate);
     let mut watches = JoinSet::new();
     let mut handles = BTreeMap::new();
@@ -59,7 +66,7 @@ pub(super) async fn run(
             told = named.recv() => match told {
                 Some(Named::Wanted(name)) => {
                     if let Entry::Vacant(free) = handles.entry(name.clone()) {
-                        free.insert(watches.spawn(watch(client.clone(), name.clone(), seen.clone())));
+                        free.insert(watches.spawn(watch(client.clone(), (kind, reduce), name.clone(), seen.clone())));
                     }
                     gathering.want(name);
                     None
@@ -73,7 +80,7 @@ pub(super) async fn run(
                 Some(Named::All) => gathering.all_named(),
                 None => return WatchEnded::Engine,
             },
-            Some((name, secret)) = news.recv() => gathering.see(&name, secret),
+            Some((name, object)) = news.recv() => gathering.see(&name, object),
             // Those that were aborted; a watch does not end by itself.
             Some(ended) = watches.join_next() => match ended {
                 Err(error) if error.is_cancelled() => None,
@@ -92,9 +99,12 @@ pub(super) async fn run(
     }
 }
 
-/// Tells how one Secret stands, first of all and after every change.
-async fn watch(client: Client, name: Name, seen: mpsc::Sender<Seen>) {
-    let api = Api::<k8s::Secret>::namespaced(client, &name.namespace);
+/// Tells how one object stands, first of all and after every change.
+async fn watch<K>(client: Client, (kind, reduce): (Kind, fn(&K) -> Object), name: Name, seen: mpsc::Sender<Seen>)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let api = Api::<K>::namespaced(client, &name.namespace);
     let only = Config::default().timeout(WATCH_SECONDS).fields(&format!("metadata.name={}", name.name));
     let mut changes = pin!(watcher(api, only).default_backoff());
     let mut listed = None;
@@ -104,16 +114,16 @@ async fn watch(client: Client, name: Name, seen: mpsc::Sender<Seen>) {
                 listed = None;
                 continue;
             }
-            Ok(Event::InitApply(secret)) => {
-                listed = Some(Secret::from(&secret));
+            Ok(Event::InitApply(object)) => {
+                listed = Some(reduce(&object));
                 continue;
             }
             Ok(Event::InitDone) => listed.take(),
-            Ok(Event::Apply(secret)) => Some(Secret::from(&secret)),
+            Ok(Event::Apply(object)) => Some(reduce(&object)),
             Ok(Event::Delete(_)) => None,
             Err(error) => {
-                ::metrics::counter!(metrics::WATCH_FAILURES, "kind" => Kind::Secret.as_str()).increment(1);
-                tracing::warn!(kind = %Kind::Secret, %name, %error, "watch failed; what is known stays in force");
+                ::metrics::counter!(metrics::WATCH_FAILURES, "kind" => kind.as_str()).increment(1);
+                tracing::warn!(%kind, %name, %error, "watch failed; what is known stays in force");
                 continue;
             }
         };

@@ -1,0 +1,77 @@
+//! Ingresses of others, which may be thousands: what says that they are not ours, and the rest packed, for the day on
+//! which their class becomes ours.
+
+use std::collections::BTreeMap;
+
+use super::class_of;
+use crate::source::{Ingress, Name};
+
+/// An Ingress of somebody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// The class that it names, empty for none.
+    pub class: Box<str>,
+    /// Its status is one that we wrote when it was ours.
+    pub shows_ours: bool,
+    /// The Ingress as JSON: a third of its size in memory.
+    packed: Box<[u8]>,
+}
+
+impl Foreign {
+    fn pack(ingress: &Ingress) -> Option<Self> {
+        let packed = serde_json::to_vec(ingress).ok()?.into_boxed_slice();
+        Some(Self { class: class_of(ingress).into(), shows_ours: ingress.shows_ours, packed })
+    }
+
+    /// The Ingress. Costs its size.
+    #[must_use]
+    pub fn unpack(&self) -> Option<Ingress> {
+        serde_json::from_slice(&self.packed).ok()
+    }
+}
+
+/// Takes one in. False when it is the one that is there.
+pub(super) fn put(all: &mut BTreeMap<Name, Foreign>, ingress: &Ingress) -> bool {
+    // Our own plain data always packs; if it did not, not to know a stranger's Ingress would do no harm.
+    let Some(foreign) = Foreign::pack(ingress) else { return false };
+    let name = &ingress.meta.name;
+    if all.get(name) == Some(&foreign) {
+        return false;
+    }
+    all.insert(name.clone(), foreign);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_comes_out_as_it_was() {
+        let manifest = serde_json::json!({
+            "metadata": {
+                "namespace": "shop", "name": "web", "uid": "u", "generation": 3, "labels": { "a": "b" },
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "annotations": { "ingress.cilium.io/force-https": "true", "kubernetes.io/ingress.class": "nginx", "x": "y" },
+            },
+            "spec": {
+                "defaultBackend": { "resource": { "kind": "Bucket", "name": "b" } },
+                "rules": [{ "host": "a.example", "http": { "paths": [
+                    { "path": "/", "pathType": "Exact", "backend": { "service": { "name": "s", "port": { "name": "p" } } } },
+                    { "pathType": "Odd", "backend": {} },
+                ] } }, { "host": "b.example" }],
+                "tls": [{ "hosts": ["a.example"], "secretName": "s" }],
+            },
+            "status": { "loadBalancer": { "ingress": [
+                { "ip": "192.0.2.1", "ports": [{ "port": 80, "protocol": "TCP", "error": "x" }] }, { "hostname": "lb" },
+            ] } },
+        });
+        let object: k8s_openapi::api::networking::v1::Ingress = serde_json::from_value(manifest).unwrap();
+        let ingress = Ingress::from(&object);
+        let mut all = BTreeMap::new();
+        assert!(put(&mut all, &ingress));
+        assert!(!put(&mut all, &ingress), "the same once more");
+        let foreign = &all[&ingress.meta.name];
+        assert_eq!((&*foreign.class, foreign.unpack()), ("nginx", Some(ingress)));
+    }
+}
