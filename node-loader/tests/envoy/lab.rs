@@ -66,16 +66,20 @@ impl Datapath for Memory {
     }
 }
 
-pub(crate) struct Anybody(mpsc::UnboundedSender<Outcome>);
+pub(crate) struct Anybody {
+    outcomes: mpsc::UnboundedSender<Outcome>,
+    features: mpsc::UnboundedSender<Vec<String>>,
+}
 
 impl Host for Anybody {
     async fn authorize(&self, caller: Caller) -> Result<Arc<str>, Status> {
+        let _ = self.features.send(caller.node.client_features);
         Ok(caller.node.id.into())
     }
 
     fn observe(&self, event: Event) {
         if let Event::Outcome { outcome, .. } = event {
-            let _ = self.0.send(outcome);
+            let _ = self.outcomes.send(outcome);
         }
     }
 }
@@ -84,6 +88,7 @@ impl Host for Anybody {
 pub(crate) struct Intents {
     hub: Hub<Store>,
     outcomes: mpsc::UnboundedReceiver<Outcome>,
+    features: mpsc::UnboundedReceiver<Vec<String>>,
     pub(crate) operator: Operator,
 }
 
@@ -91,10 +96,12 @@ impl Intents {
     pub(crate) fn new() -> Self {
         let (outcomes_in, outcomes) = mpsc::unbounded_channel();
         let hub = Hub::new(Store::default());
-        let service = AdsServer::new(hub.clone(), Policy::intents(), Arc::new(Anybody(outcomes_in)));
+        let (features_in, features) = mpsc::unbounded_channel();
+        let host = Anybody { outcomes: outcomes_in, features: features_in };
+        let service = AdsServer::new(hub.clone(), Policy::intents(), Arc::new(host));
         let (channel, incoming) = in_memory();
         tokio::spawn(server_builder().add_service(service).serve_with_incoming(incoming));
-        Self { hub, outcomes, operator: Operator::Channel(channel) }
+        Self { hub, outcomes, features, operator: Operator::Channel(channel) }
     }
 
     pub(crate) fn put(&self, resources: &[Resource]) {
@@ -103,6 +110,11 @@ impl Intents {
 
     pub(crate) fn remove(&self, resources: &[Resource]) {
         self.hub.update(|store| store.apply(resources.iter().map(|one| (one.key(), Change::Remove))));
+    }
+
+    /// What the node says it can do, on its next stream.
+    pub(crate) async fn features(&mut self) -> Vec<String> {
+        timeout(SOON, self.features.recv()).await.expect("a stream").expect("an operator")
     }
 
     /// Waits for what the node says of a version, or of a removal.

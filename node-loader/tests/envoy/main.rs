@@ -6,6 +6,7 @@
 
 mod edge_11;
 mod lab;
+mod module;
 mod resources;
 mod web;
 

@@ -26,11 +26,16 @@ pub(crate) fn any(type_name: &str, value: impl AsRef<[u8]>) -> Vec<u8> {
 
 /// A filter whose routes come by RDS.
 pub(crate) fn web(routes: &str, router: &str) -> Vec<u8> {
+    web_of(routes, &[[field(1, "router"), field(4, any(router, ""))].concat()])
+}
+
+/// The same with these HTTP filters.
+pub(crate) fn web_of(routes: &str, filters: &[Vec<u8>]) -> Vec<u8> {
     // `ads: {}` and `resource_api_version: V3` of the config source.
     let source = [field(3, ""), vec![6 << 3, 2]].concat();
     let rds = [field(1, source), field(2, routes)].concat();
-    let router = [field(1, "router"), field(4, any(router, ""))].concat();
-    let manager = [field(2, "test"), field(3, rds), field(5, router)].concat();
+    let filters = filters.iter().flat_map(|filter| field(5, filter)).collect();
+    let manager = [field(2, "test"), field(3, rds), filters].concat();
     let manager = any("network.http_connection_manager.v3.HttpConnectionManager", manager);
     [field(1, "http"), field(4, manager)].concat()
 }
