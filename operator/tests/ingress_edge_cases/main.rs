@@ -7,6 +7,8 @@ mod support;
 
 mod annotations;
 mod certificates;
+mod classes;
+mod cluster;
 mod host_network;
 mod ownership;
 mod passthrough;
@@ -14,4 +16,6 @@ mod proxies;
 mod routes;
 mod service;
 mod shared;
+mod status;
 mod world;
+mod writes;
