@@ -3,7 +3,7 @@
 //! The mark is there before the kernel chooses a route, which makes it a local one with the node's address as source. Neither
 //! address is rewritten, so both sides see true ones. Processes of pods run this too, and are left to their device's hook.
 
-use axoneme_bpf_common::{Failure, Frontend, HOST_V4, HOST_V6, Marks, PROTOCOL_TCP, Reason, State, mapped};
+use axoneme_bpf_common::{Failure, Frontend, HOST_V4, HOST_V6, Marks, PROTOCOL_TCP, Place, Reason, State, mapped};
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{SO_MARK, SOL_SOCKET, bpf_sock, bpf_sock_addr},
@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    maps, mark,
+    maps, mark, monitor,
     packet::{Family, Flow},
     socket::Socket,
 };
@@ -96,19 +96,21 @@ enum Decision {
 fn decide(ctx: &SockAddrContext, flow: &Flow) -> Decision {
     let Some(frontend) = maps::frontend(&flow.key()) else { return Decision::Pass };
     if frontend.state != State::On as u8 {
-        return give_up(frontend, frontend.failure == Failure::RefuseAll as u8, Reason::Drained);
+        return give_up(flow, frontend, frontend.failure == Failure::RefuseAll as u8, Reason::Drained);
     }
     // SAFETY: the running program's context.
     if unsafe { Socket::of_proxy(ctx.as_ptr(), flow, frontend.proxy_port) }.is_some() {
         // Counted by the packet that the listener takes.
         return Decision::Take;
     }
-    give_up(frontend, frontend.failure != Failure::Bypass as u8, Reason::Bypassed)
+    give_up(flow, frontend, frontend.failure != Failure::Bypass as u8, Reason::Bypassed)
 }
 
 #[inline(always)]
-fn give_up(frontend: &Frontend, refuse: bool, reason: Reason) -> Decision {
-    maps::count(frontend.service, if refuse { Reason::Refused } else { reason });
+fn give_up(flow: &Flow, frontend: &Frontend, refuse: bool, reason: Reason) -> Decision {
+    let reason = if refuse { Reason::Refused } else { reason };
+    maps::count(frontend.service, reason);
+    monitor::tell(Place::Connect, flow, frontend.service, reason);
     if refuse { Decision::Refuse } else { Decision::Pass }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! The mark made the route local, so nobody but the proxy can have these packets: what finds no socket is refused.
 
-use axoneme_bpf_common::{Frontend, Reason};
+use axoneme_bpf_common::{Frontend, Place, Reason};
 use aya_ebpf::{EbpfContext as _, programs::TcContext};
 
 use crate::{
-    maps, mark,
+    maps, mark, monitor,
     packet::{self, Packet, Segment},
     socket::Socket,
 };
@@ -23,14 +23,14 @@ pub(crate) fn take(ctx: &TcContext) -> Option<()> {
     // SAFETY: the running program's context. What has a socket finds it by itself.
     if let Some(old) = unsafe { Socket::of_connection(ctx.as_ptr(), &segment.flow) } {
         if segment.is_syn() && !old.is_request() {
-            count(frontend, Reason::Reused);
+            count(frontend, &segment, Reason::Reused);
         }
         return None;
     }
     if frontend.is_some_and(|frontend| assign(ctx, &segment, frontend)) {
         return Some(());
     }
-    count(frontend, Reason::Refused);
+    count(frontend, &segment, Reason::Refused);
     mark::set(ctx, marks, marks.refuse);
     Some(())
 }
@@ -50,13 +50,14 @@ fn assign(ctx: &TcContext, segment: &Segment, frontend: &Frontend) -> bool {
         return false;
     };
     let assigned = listener.assign(ctx);
-    maps::count(frontend.service, if assigned { reason } else { Reason::Unassigned });
+    count(Some(frontend), segment, if assigned { reason } else { Reason::Unassigned });
     assigned
 }
 
 #[inline(always)]
-fn count(frontend: Option<&Frontend>, reason: Reason) {
+fn count(frontend: Option<&Frontend>, segment: &Segment, reason: Reason) {
     if let Some(frontend) = frontend {
         maps::count(frontend.service, reason);
+        monitor::tell(Place::Host, &segment.flow, frontend.service, reason);
     }
 }

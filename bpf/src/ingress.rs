@@ -3,30 +3,35 @@
 //! A decision is a mark on the packet: *taken* is routed to the local stack and not tracked, *refuse* is answered with a RST.
 //! Without a mark the packet goes where it would go without us.
 
-use axoneme_bpf_common::{Failure, Frontend, Marks, Reason, State};
+use axoneme_bpf_common::{Failure, Frontend, Marks, Place, Reason, Sources, State};
 use aya_ebpf::{EbpfContext as _, programs::TcContext};
 
 use crate::{
-    maps, mark,
+    maps, mark, monitor,
     packet::{self, Flow, Packet, Segment},
     socket::Socket,
 };
 
 /// `None` is "not ours", at whichever step that was seen.
 #[inline(always)]
-pub(crate) fn take(ctx: &TcContext) -> Option<()> {
+pub(crate) fn take(ctx: &TcContext, place: Place) -> Option<()> {
     let marks = &maps::settings()?.marks;
     match packet::parse(ctx)? {
-        Packet::Tcp(segment) => tcp(ctx, marks, &segment),
+        Packet::Tcp(segment) => tcp(ctx, place, marks, &segment),
         Packet::IcmpError(flow) => icmp_error(ctx, marks, &flow),
     }
 }
 
 #[inline(always)]
-fn tcp(ctx: &TcContext, marks: &Marks, segment: &Segment) -> Option<()> {
+fn tcp(ctx: &TcContext, place: Place, marks: &Marks, segment: &Segment) -> Option<()> {
     // Replies to an upstream connection that carries the client's own address match no frontend: their place is here.
     let frontend = maps::frontend(&segment.flow.key())?;
-    let visit = Visit { ctx, marks, segment, frontend, first: mark::of(ctx, marks) != marks.taken };
+    let before = mark::of(ctx, marks);
+    if before == marks.refuse {
+        // By the device before this one, a port of this bridge. It stays so.
+        return Some(());
+    }
+    let visit = Visit { ctx, place, marks, segment, frontend, first: before != marks.taken };
     if segment.is_syn() {
         visit.syn()
     } else {
@@ -49,6 +54,7 @@ fn icmp_error(ctx: &TcContext, marks: &Marks, flow: &Flow) -> Option<()> {
 /// One TCP packet to a frontend.
 struct Visit<'a> {
     ctx: &'a TcContext,
+    place: Place,
     marks: &'a Marks,
     segment: &'a Segment,
     frontend: &'a Frontend,
@@ -64,6 +70,10 @@ impl Visit<'_> {
     fn syn(&self) {
         if self.is_draining() {
             return self.give_up(Reason::Drained);
+        }
+        if self.is_unlisted() {
+            self.count(Reason::SourceRange);
+            return self.mark(self.marks.refuse);
         }
         // SAFETY: the running program's context.
         if let Some(old) = unsafe { Socket::of_connection(self.ctx.as_ptr(), &self.segment.flow) } {
@@ -126,6 +136,16 @@ impl Visit<'_> {
         self.mark(self.marks.refuse);
     }
 
+    /// From outside, and not of the ranges that may connect. A pod behind a bridge that is an uplink too is none of them: its
+    /// own device took the packet before.
+    #[inline(always)]
+    fn is_unlisted(&self) -> bool {
+        self.place as u32 == Place::Netdev as u32
+            && self.frontend.sources == Sources::Listed as u8
+            && self.first
+            && !maps::is_listed(self.frontend.service, &self.segment.flow)
+    }
+
     #[inline(always)]
     fn is_draining(&self) -> bool {
         self.frontend.state != State::On as u8
@@ -140,6 +160,7 @@ impl Visit<'_> {
     fn count(&self, reason: Reason) {
         if self.first {
             maps::count(self.frontend.service, reason);
+            monitor::tell(self.place, &self.segment.flow, self.frontend.service, reason);
         }
     }
 }

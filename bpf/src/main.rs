@@ -1,10 +1,12 @@
 //! The eBPF programs, one entry point per hook. Which packet is taken, and why, is in [`ingress`] and [`host`].
 //!
-//! `from_container` and `from_netdev` are one logic with two names, so that tools show where a program sits.
+//! `from_container` and `from_netdev` are one logic with two names, so that tools show where a program sits. Only the second
+//! looks at the ranges of addresses that may connect: they are about clients outside.
 #![no_std]
 #![no_main]
 #![expect(unsafe_code, reason = "every helper of the kernel is an unsafe call")]
 
+use axoneme_bpf_common::Place;
 use aya_ebpf::{
     bindings::tcx_action_base::TCX_NEXT,
     macros::{cgroup_sock_addr, classifier},
@@ -16,19 +18,20 @@ mod host;
 mod ingress;
 mod maps;
 mod mark;
+mod monitor;
 mod packet;
 mod socket;
 
 /// Host side of a pod's device, bridge ports and bridges: pods dial.
 #[classifier]
 fn from_container(ctx: TcContext) -> i32 {
-    next(ingress::take(&ctx))
+    next(ingress::take(&ctx, Place::Container))
 }
 
 /// Uplinks: clients outside of the node dial.
 #[classifier]
 fn from_netdev(ctx: TcContext) -> i32 {
-    next(ingress::take(&ctx))
+    next(ingress::take(&ctx, Place::Netdev))
 }
 
 /// The loopback device: packets of host sockets that [`connect4`] or [`connect6`] marked.

@@ -1,11 +1,13 @@
 //! The maps, and how programs read and count in them.
 
-use axoneme_bpf_common::{CAPACITY, Frontend, FrontendKey, Reason, Settings, Tally};
+use axoneme_bpf_common::{CAPACITY, Frontend, FrontendKey, Reason, Settings, SourceKey, Tally};
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{Array, HashMap, PerCpuHashMap},
+    maps::{Array, HashMap, LpmTrie, PerCpuHashMap, lpm_trie},
 };
+
+use crate::packet::{Family, Flow};
 
 /// What clients dial. Not preallocated: memory for what is there, and values that are replaced whole under RCU.
 #[map]
@@ -19,6 +21,10 @@ static SETTINGS: Array<Settings> = Array::pinned(1, 0);
 #[map]
 static COUNTERS: PerCpuHashMap<u32, Tally> = PerCpuHashMap::pinned(CAPACITY, BPF_F_NO_PREALLOC);
 
+/// The ranges of addresses that may connect from outside, by service; for frontends that say so. The value means nothing.
+#[map]
+static SOURCES: LpmTrie<SourceKey, u32> = LpmTrie::pinned(CAPACITY, BPF_F_NO_PREALLOC);
+
 #[inline(always)]
 pub(crate) fn settings() -> Option<&'static Settings> {
     SETTINGS.get(0)
@@ -28,6 +34,17 @@ pub(crate) fn settings() -> Option<&'static Settings> {
 pub(crate) fn frontend(key: &FrontendKey) -> Option<&'static Frontend> {
     // SAFETY: the map is not preallocated, so a value is replaced by a new one and the old one lives until we return (RCU).
     unsafe { FRONTENDS.get(key) }
+}
+
+/// Whether a client is in one of the service's ranges.
+#[inline(always)]
+pub(crate) fn is_listed(service: u32, client: &Flow) -> bool {
+    let family = match client.family {
+        Family::V4 => 4,
+        Family::V6 => 6,
+    };
+    let key = SourceKey { service, family, address: client.source };
+    SOURCES.get(lpm_trie::Key::new(SourceKey::BITS, key)).is_some()
 }
 
 #[inline(always)]

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod explain;
 mod finding;
 mod input;
+mod monitor;
 mod output;
 mod render;
 mod status;
@@ -28,6 +29,7 @@ enum Command {
     Explain(Box<explain::Explain>),
     Up(Box<up::Up>),
     Status(status::Status),
+    Monitor(monitor::Monitor),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Up(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Monitor(command) => command.run(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

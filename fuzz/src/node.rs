@@ -98,6 +98,7 @@ impl Node {
                     self.frontends.insert(address);
                     self.events.push_back(Event::FrontendSet { address, result: Ok(()) });
                 }
+                Op::SetSources(name, ..) => self.events.push_back(Event::SourcesSet { name, result: Ok(()) }),
                 Op::Drain(address) => self.events.push_back(Event::Drained { address }),
                 Op::RemoveFrontend(address) => drop(self.frontends.remove(&address)),
                 Op::Settle(ticket, _) => assert!(self.open.remove(&ticket), "answered twice"),

@@ -3,13 +3,15 @@
 //! Reconciliation speaks to a [`Datapath`]; [`crate::kernel`] is the real one. Everything here is plain data.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
 };
 
 use tokio::sync::watch;
+
+use crate::status::Layout;
 
 /// Whose counters a frontend moves. The caller numbers its services; a number is kept in the kernel's map with the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +39,58 @@ pub enum OnProxyFailure {
     RefuseAll,
 }
 
+/// Who may open connections to a frontend from outside of the node. Pods and processes of the node always may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sources {
+    /// Everybody.
+    All,
+    /// Those that [`Datapath::set_sources`] lists for the service; everybody else is answered with a RST.
+    Listed,
+}
+
+/// Addresses that share their first bits. Those behind are zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceRange {
+    address: IpAddr,
+    length: u8,
+}
+
+impl SourceRange {
+    /// The range around an address; `length` is in bits, and no more than the address has.
+    #[must_use]
+    pub fn new(address: IpAddr, length: u8) -> Self {
+        let shared = u32::from(length);
+        match address {
+            IpAddr::V4(ip) => {
+                let mask = u32::MAX.checked_shl(32_u32.saturating_sub(shared)).unwrap_or(0);
+                Self { address: Ipv4Addr::from(u32::from(ip) & mask).into(), length: length.min(32) }
+            }
+            IpAddr::V6(ip) => {
+                let mask = u128::MAX.checked_shl(128_u32.saturating_sub(shared)).unwrap_or(0);
+                Self { address: Ipv6Addr::from(u128::from(ip) & mask).into(), length: length.min(128) }
+            }
+        }
+    }
+
+    /// The first address.
+    #[must_use]
+    pub const fn address(self) -> IpAddr {
+        self.address
+    }
+
+    /// How many bits are shared.
+    #[must_use]
+    pub const fn length(self) -> u8 {
+        self.length
+    }
+}
+
+impl fmt::Display for SourceRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
 /// What the kernel knows of one frontend (an address and a TCP port that clients dial).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry {
@@ -46,8 +100,10 @@ pub struct Entry {
     pub state: FrontendState,
     /// What to do while nothing listens on `proxy_port`.
     pub on_proxy_failure: OnProxyFailure,
-    /// Whose counters to move.
+    /// Whose counters to move, and whose ranges to look at.
     pub service: ServiceId,
+    /// Who may connect from outside.
+    pub sources: Sources,
 }
 
 /// Why something was counted. Each is a number of connection attempts, but [`Reason::Foreign`], which counts packets.
@@ -69,11 +125,13 @@ pub enum Reason {
     Foreign,
     /// The kernel did not give a SYN to the listener that was found; treated as if there were none.
     Unassigned,
+    /// A client outside is not in the ranges that may connect: refused.
+    SourceRange,
 }
 
 impl Reason {
     /// Every reason, in the order of the kernel's counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Taken,
         Self::Reused,
         Self::Cookie,
@@ -82,6 +140,7 @@ impl Reason {
         Self::Drained,
         Self::Foreign,
         Self::Unassigned,
+        Self::SourceRange,
     ];
 
     /// The value of the metric's label `reason`.
@@ -95,6 +154,7 @@ impl Reason {
             Self::Drained => "drained",
             Self::Foreign => "foreign",
             Self::Unassigned => "unassigned",
+            Self::SourceRange => "source-range",
         }
     }
 }
@@ -119,6 +179,11 @@ pub trait Datapath: Send {
     /// [`Datapath::connections`] to be 0 first.
     fn remove(&mut self, frontend: SocketAddr) -> Result<(), DatapathError>;
 
+    /// Lists who may connect to those frontends of `service` that are [`Sources::Listed`], in place of who was listed before.
+    ///
+    /// Ranges come before others go, so that nobody who may connect is ever refused. Cost: what differs.
+    fn set_sources(&mut self, service: ServiceId, sources: &BTreeSet<SourceRange>) -> Result<(), DatapathError>;
+
     /// All entries of the kernel's map. At start these are the ones that an earlier process left, still at work.
     fn entries(&self) -> Result<BTreeMap<SocketAddr, Entry>, DatapathError>;
 
@@ -132,6 +197,9 @@ pub trait Datapath: Send {
 
     /// The addresses that node ports answer on, sorted; changes with the node's devices.
     fn node_addresses(&self) -> watch::Receiver<Vec<IpAddr>>;
+
+    /// The node's devices and what sits on them, for people. Cost: all devices.
+    fn layout(&self) -> Layout;
 
     /// What was counted so far. Cost: one walk of the counters' map.
     fn counters(&self) -> Result<Counters, DatapathError>;
@@ -215,6 +283,26 @@ impl DatapathError {
             Self::Map { .. } => "map",
             Self::Netlink { .. } => "netlink",
             Self::Io { .. } => "io",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_its_shared_bits() {
+        for (given, length, range) in [
+            ("10.1.2.3", 8, "10.0.0.0/8"),
+            ("10.1.2.3", 0, "0.0.0.0/0"),
+            ("10.1.2.3", 32, "10.1.2.3/32"),
+            ("10.1.2.3", 77, "10.1.2.3/32"),
+            ("2001:db8:1:2::3", 48, "2001:db8:1::/48"),
+            ("::1", 0, "::/0"),
+            ("::1", 128, "::1/128"),
+        ] {
+            assert_eq!(SourceRange::new(given.parse().unwrap(), length).to_string(), range);
         }
     }
 }

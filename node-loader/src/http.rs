@@ -1,11 +1,17 @@
-//! Two small HTTP servers: metrics and probes on a port, the status on a Unix socket.
+//! Two small HTTP servers: metrics and probes on a port, the status and the live stream on a Unix socket.
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    io,
+    time::{Duration, Instant},
+};
 
-use http_body_util::Full;
+use futures::stream;
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
+    body::{Bytes, Frame, Incoming},
     header::{CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
@@ -20,35 +26,61 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::status::Status;
+use crate::{
+    datapath::ServiceId,
+    monitor::{Batches, Names, Watcher},
+    status::Status,
+};
 
 /// Longest time that a client may take for its request line and headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Asks the node for its state. Asking also brings the gauges and the kernel's counters up to date.
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// What the node is asked.
+#[derive(Debug)]
+pub(crate) enum Question {
+    /// For its state. Asking also brings the gauges and the kernel's counters up to date.
+    Status(oneshot::Sender<Status>),
+    /// For the redirects by their number in the kernel.
+    Names(oneshot::Sender<BTreeMap<ServiceId, String>>),
+}
+
+/// Asks the node.
 #[derive(Debug, Clone)]
-pub(crate) struct Questions(pub(crate) mpsc::UnboundedSender<oneshot::Sender<Status>>);
+pub(crate) struct Questions(pub(crate) mpsc::UnboundedSender<Question>);
 
 impl Questions {
-    async fn ask(&self) -> Option<Status> {
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
         let (answer, status) = oneshot::channel();
-        self.0.send(answer).ok()?;
+        self.0.send(question(answer)).ok()?;
         status.await.ok()
     }
 }
 
-/// Serves `/status` on the Unix socket until shutdown.
+/// What a server has beside the node's state.
+#[derive(Clone)]
+enum Offer {
+    /// The metrics.
+    Metrics(PrometheusHandle),
+    /// Where those who watch are let in; none on a node without programs.
+    Monitor(Option<mpsc::UnboundedSender<Watcher>>),
+}
+
+/// Serves `/status` and `/monitor` on the Unix socket until shutdown.
 ///
 /// # Errors
 /// Never, so far; it is a task that a supervisor can run.
 pub(crate) async fn serve_status(
     listener: UnixListener,
     questions: Questions,
+    monitor: Option<mpsc::UnboundedSender<Watcher>>,
     shutdown: CancellationToken,
 ) -> Result<(), Infallible> {
-    serve("status", || async { Ok(listener.accept().await?.0) }, questions, None, shutdown).await;
+    serve("status", || async { Ok(listener.accept().await?.0) }, questions, Offer::Monitor(monitor), shutdown).await;
     Ok(())
 }
 
@@ -62,7 +94,7 @@ pub(crate) async fn serve_metrics(
     metrics: PrometheusHandle,
     shutdown: CancellationToken,
 ) -> Result<(), Infallible> {
-    serve("metrics", || async { Ok(listener.accept().await?.0) }, questions, Some(metrics), shutdown).await;
+    serve("metrics", || async { Ok(listener.accept().await?.0) }, questions, Offer::Metrics(metrics), shutdown).await;
     Ok(())
 }
 
@@ -71,7 +103,7 @@ async fn serve<S, F>(
     server: &str,
     accept: impl Fn() -> F,
     questions: Questions,
-    metrics: Option<PrometheusHandle>,
+    offer: Offer,
     shutdown: CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -83,7 +115,7 @@ async fn serve<S, F>(
             () = shutdown.cancelled() => return,
             Some(_ended) = connections.join_next() => {}
             accepted = accept() => match accepted {
-                Ok(stream) => drop(connections.spawn(connection(stream, questions.clone(), metrics.clone()))),
+                Ok(stream) => drop(connections.spawn(connection(stream, questions.clone(), offer.clone()))),
                 Err(error) => pause(server, &error).await,
             },
         }
@@ -96,14 +128,10 @@ async fn pause(server: &str, error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
-    questions: Questions,
-    metrics: Option<PrometheusHandle>,
-) {
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send, questions: Questions, offer: Offer) {
     let service = service_fn(|request: Request<Incoming>| {
-        let (questions, metrics) = (questions.clone(), metrics.clone());
-        async move { Ok::<_, Infallible>(answer(&request, &questions, metrics).await) }
+        let (questions, offer) = (questions.clone(), offer.clone());
+        async move { Ok::<_, Infallible>(answer(&request, questions, offer).await) }
     });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -111,38 +139,65 @@ async fn connection(
     let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(
-    request: &Request<Incoming>,
-    questions: &Questions,
-    metrics: Option<PrometheusHandle>,
-) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, questions: Questions, offer: Offer) -> Response<Body> {
     if request.method() != Method::GET {
         return reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET only\n");
     }
-    let Some(status) = questions.ask().await else {
+    if let ("/monitor", Offer::Monitor(monitor)) = (request.uri().path(), &offer) {
+        return match watch(monitor.as_ref()) {
+            Some(batches) => response(StatusCode::OK, LINES, lines(batches, questions)),
+            None => reply(StatusCode::NOT_IMPLEMENTED, TEXT, "nothing to watch: no eBPF programs here\n"),
+        };
+    }
+    let Some(status) = questions.ask(Question::Status).await else {
         return reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "shutting down\n");
     };
-    match (request.uri().path(), metrics) {
-        ("/status", None) => match serde_json::to_string_pretty(&status) {
+    match (request.uri().path(), offer) {
+        ("/status", Offer::Monitor(_)) => match serde_json::to_string_pretty(&status) {
             Ok(body) => reply(StatusCode::OK, JSON, body),
             Err(error) => reply(StatusCode::INTERNAL_SERVER_ERROR, TEXT, error.to_string()),
         },
-        ("/metrics", Some(metrics)) => {
+        ("/metrics", Offer::Metrics(metrics)) => {
             metrics.run_upkeep();
             reply(StatusCode::OK, TEXT, metrics.render())
         }
-        ("/healthz", Some(_)) => reply(StatusCode::OK, TEXT, "ok\n"),
-        ("/readyz", Some(_)) => match status.waits_for() {
+        ("/healthz", Offer::Metrics(_)) => reply(StatusCode::OK, TEXT, "ok\n"),
+        ("/readyz", Offer::Metrics(_)) => match status.waits_for() {
             missing if missing.is_empty() => reply(StatusCode::OK, TEXT, "ok\n"),
             missing => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("waiting for: {}\n", missing.join(", "))),
         },
-        (_, Some(_)) => reply(StatusCode::NOT_FOUND, TEXT, "try /metrics, /healthz, /readyz\n"),
-        (_, None) => reply(StatusCode::NOT_FOUND, TEXT, "try /status\n"),
+        (_, Offer::Metrics(_)) => reply(StatusCode::NOT_FOUND, TEXT, "try /metrics, /healthz, /readyz\n"),
+        (_, Offer::Monitor(_)) => reply(StatusCode::NOT_FOUND, TEXT, "try /status, /monitor\n"),
     }
 }
 
-fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
+/// Lets another one watch.
+fn watch(monitor: Option<&mpsc::UnboundedSender<Watcher>>) -> Option<Batches> {
+    let (watcher, batches) = Watcher::new();
+    monitor?.send(watcher).ok()?;
+    Some(batches)
+}
+
+/// Lines of JSON for as long as the client reads. Each piece is whole lines.
+fn lines(batches: Batches, questions: Questions) -> Body {
+    let pieces = stream::unfold((batches, questions, Names::default()), |(mut batches, questions, mut names)| async {
+        let batch = batches.recv().await?;
+        let now = Instant::now();
+        if names.are_stale(&batch, now) {
+            names.set(questions.ask(Question::Names).await?, now);
+        }
+        let piece = Frame::data(Bytes::from(names.lines(&batch)));
+        Some((Ok::<_, Infallible>(piece), (batches, questions, names)))
+    });
+    StreamBody::new(pieces).boxed_unsync()
+}
+
+fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    response(status, kind, Full::new(body.into()).boxed_unsync())
+}
+
+fn response(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response

@@ -4,45 +4,69 @@
 //! on this process: maps and links are pinned.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::datapath::{Counters, Datapath, DatapathError, Entry};
+use crate::{
+    datapath::{Counters, Datapath, DatapathError, Entry, ServiceId, SourceRange},
+    status::Layout,
+};
 
 mod cleanup;
 mod config;
 mod cookie;
+mod detach;
 mod devices;
+mod earlier;
 mod frontends;
 mod lock;
 mod messages;
+mod monitor;
 mod netfilter;
 mod netlink;
 mod pins;
 mod programs;
 mod routing;
 mod sockets;
+mod sources;
 mod watcher;
 
 pub use cleanup::cleanup;
 pub use config::{Config, Marks, Routing};
 pub use lock::{Lock, lock};
+pub use monitor::Monitor;
 pub use watcher::Watcher;
 
+use devices::Devices;
 use frontends::{Frontends, Settings};
 use pins::Pins;
 use programs::Programs;
+use sources::SourceRanges;
 
 /// The maps, and questions to the kernel.
 pub struct Kernel {
     frontends: Frontends,
+    sources: SourceRanges,
     addresses: watch::Receiver<Vec<IpAddr>>,
+    devices: Arc<Mutex<Devices>>,
     ipv6: bool,
+}
+
+/// What [`start`] put in place, in parts that run beside each other.
+pub struct Started {
+    /// The maps.
+    pub kernel: Kernel,
+    /// The devices.
+    pub watcher: Watcher,
+    /// What the programs tell.
+    pub monitor: Monitor,
 }
 
 /// Loads, attaches and routes. When it returns, every device that is there is covered; the [`Watcher`] must run for those that
@@ -50,7 +74,7 @@ pub struct Kernel {
 ///
 /// Wants the capabilities `BPF`, `NET_ADMIN` and `PERFMON`, a bpffs, and Linux 6.6. Works in the calling thread's network
 /// namespace. Connections at the proxy, and those of an earlier process, live on.
-pub async fn start(config: Config) -> Result<(Kernel, Watcher), DatapathError> {
+pub async fn start(config: Config) -> Result<Started, DatapathError> {
     let ipv6 = config.ipv6;
     let cgroup = match &config.cgroup {
         Some(cgroup) => cgroup.clone(),
@@ -59,13 +83,16 @@ pub async fn start(config: Config) -> Result<(Kernel, Watcher), DatapathError> {
     let netns_cookie = cookie::of_network_namespace()?;
     let pins = Pins::open(&config.pin_dir)?;
     let mut programs = Programs::load(pins.clone())?;
-    let frontends = Frontends::take(programs.ebpf())?;
+    let frontends = Frontends::take(programs.ebpf(), &pins)?;
+    let sources = SourceRanges::take(programs.ebpf(), &frontends.services())?;
     let settings = Settings::take(programs.ebpf())?;
+    let monitor = Monitor::take(programs.ebpf())?;
     let mut watcher = Watcher::start(config, pins.clone(), programs, settings, netns_cookie).await?;
     watcher.programs().attach_connect(&cgroup)?;
     remove_other_layouts(&pins)?;
-    let kernel = Kernel { frontends, addresses: watcher.addresses(), ipv6 };
-    Ok((kernel, watcher))
+    let kernel = Kernel { frontends, sources, addresses: watcher.addresses(), devices: watcher.devices(), ipv6 };
+    tell(&kernel.layout());
+    Ok(Started { kernel, watcher, monitor })
 }
 
 impl Datapath for Kernel {
@@ -75,6 +102,10 @@ impl Datapath for Kernel {
 
     fn remove(&mut self, frontend: SocketAddr) -> Result<(), DatapathError> {
         self.frontends.remove(frontend)
+    }
+
+    fn set_sources(&mut self, service: ServiceId, sources: &BTreeSet<SourceRange>) -> Result<(), DatapathError> {
+        self.sources.set(service, sources)
     }
 
     fn entries(&self) -> Result<BTreeMap<SocketAddr, Entry>, DatapathError> {
@@ -94,8 +125,21 @@ impl Datapath for Kernel {
         self.addresses.clone()
     }
 
+    fn layout(&self) -> Layout {
+        self.devices.lock().layout()
+    }
+
     fn counters(&self) -> Result<Counters, DatapathError> {
         self.frontends.counters()
+    }
+}
+
+/// What was found at start. Devices that come later are logged one by one.
+fn tell(layout: &Layout) {
+    for device in &layout.devices {
+        if let Some(why) = &device.left_alone {
+            tracing::info!(device = device.name, kind = device.kind, why, "left alone");
+        }
     }
 }
 

@@ -44,6 +44,8 @@ pub const RESOURCES: &str = "axoneme_node_resources";
 pub const REJECTIONS: &str = "axoneme_node_rejections";
 /// Connections that the redirect met. Labels `service`, `reason`.
 pub const CONNECTIONS: &str = "axoneme_node_redirect_connections_total";
+/// Events that were not told to those who watch: too many at once, or read too slowly.
+pub const MONITOR_LOST: &str = "axoneme_node_monitor_lost_total";
 
 /// Installs the recorder of this process and describes the metrics.
 ///
@@ -69,6 +71,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!(RESOURCES, "Resources that the operator wants here, by kind.");
     describe_gauge!(REJECTIONS, "Resources that are not in force.");
     describe_counter!(CONNECTIONS, "Connections that the redirect met, by service and what became of them.");
+    describe_counter!(MONITOR_LOST, "Events that were too many at once for those who watch.");
     for gauge in [OPERATOR_CONNECTED, ENVOY_CONNECTED, REJECTIONS] {
         gauge!(gauge).set(0.0);
     }

@@ -20,6 +20,7 @@ mod redirects;
 mod refuse;
 mod retire;
 mod services;
+mod sources;
 mod summary;
 mod warming;
 
@@ -183,6 +184,7 @@ impl Reconcile {
             Event::Refused { key, version, message } => self.refused(&key, version.as_deref(), &message),
             Event::Listening { port } => self.now_listening(port),
             Event::FrontendSet { address, result } => self.frontend_set(address, result),
+            Event::SourcesSet { name, result } => self.sources_set(&name, result),
             Event::Drained { address } => self.drained(address),
             Event::NodeAddresses(addresses) => self.readdress(addresses),
             Event::Overdue { key, version } => self.overdue(key, &version),

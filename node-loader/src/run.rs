@@ -18,6 +18,7 @@ use crate::{
     envoy_process::{self, EnvoyError},
     http::{self, Questions},
     intents, kernel, metrics,
+    monitor::Watcher,
     ports::is_free,
     reconcile::{Reconcile, Settings},
     state_file::{StateFiles, SuspectFiles},
@@ -104,10 +105,12 @@ async fn start_and_run(
     shutdown: CancellationToken,
     events: Option<UnboundedSender<NodeEvent>>,
 ) -> Result<(), NodeError> {
-    let (datapath, watcher) = kernel::start(config.kernel.clone()).await?;
+    let kernel::Started { kernel, watcher, monitor } = kernel::start(config.kernel.clone()).await?;
     let mut parts = Parts::new(&shutdown);
     parts.spawn_endless("device watcher", watcher.run());
-    run_on(Box::new(datapath), parts, config, operator, events).await
+    let (watch, watchers) = unbounded_channel();
+    parts.spawn_endless("monitor", monitor.run(watchers));
+    run_on(Box::new(kernel), Some(watch), parts, config, operator, events).await
 }
 
 /// The same on a datapath that is there already.
@@ -121,11 +124,12 @@ pub async fn run_with(
     shutdown: CancellationToken,
     events: Option<UnboundedSender<NodeEvent>>,
 ) -> Result<(), NodeError> {
-    run_on(datapath, Parts::new(&shutdown), config, operator, events).await
+    run_on(datapath, None, Parts::new(&shutdown), config, operator, events).await
 }
 
 async fn run_on(
     datapath: Box<dyn Datapath>,
+    monitor: Option<UnboundedSender<Watcher>>,
     mut parts: Parts,
     config: Config,
     operator: Operator,
@@ -172,7 +176,7 @@ async fn run_on(
         let handle = metrics::install().map_err(|error| failed(error.to_string()))?;
         parts.spawn("metrics", http::serve_metrics(listener, questions.clone(), handle, shutdown.clone()));
     }
-    parts.spawn("status", http::serve_status(status, questions, shutdown.clone()));
+    parts.spawn("status", http::serve_status(status, questions, monitor, shutdown.clone()));
     parts.spawn("xDS server", ads::serve(xds, hub, envoy_said, shutdown.clone()));
     parts.spawn_endless("intent client", async move {
         driver.await;

@@ -24,6 +24,31 @@ pub struct Status {
     pub summary: Summary,
     /// What the kernel counted, sorted; zeros are left out.
     pub counters: Vec<Counter>,
+    /// The node's devices, and which program of ours sits where.
+    #[serde(default)]
+    pub layout: Layout,
+}
+
+/// What a node is made of, as far as the redirect cares.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// By number of the device.
+    pub devices: Vec<LayoutDevice>,
+}
+
+/// One device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayoutDevice {
+    /// Its name.
+    pub name: String,
+    /// `loopback`, `physical`, `pair` (of which a pod has the other end), `bridge`, `other`.
+    pub kind: String,
+    /// The bridge, bond or VRF that it is a port of.
+    pub master: Option<String>,
+    /// The program at its ingress.
+    pub program: Option<String>,
+    /// Why it has none.
+    pub left_alone: Option<String>,
 }
 
 /// The way to the operator.

@@ -32,6 +32,10 @@ pub struct Frontend {
     pub state: u8,
     /// A [`Failure`].
     pub failure: u8,
+    /// A [`Sources`].
+    pub sources: u8,
+    /// Always 0.
+    pub zero: [u8; 3],
 }
 
 /// What happens to new connections of a frontend.
@@ -54,6 +58,37 @@ pub enum Failure {
     Refuse = 2,
     /// Whatever the proxy does not have is refused: there is nobody else to serve this address.
     RefuseAll = 3,
+}
+
+/// Who may open connections from outside of the node.
+///
+/// 0 is what a loader that did not know of it wrote.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sources {
+    /// Everybody.
+    All = 0,
+    /// Those in the map `sources`, under the frontend's service. Without one there, nobody.
+    Listed = 1,
+}
+
+/// The key of the map `sources`, behind the length of a prefix of it in bits: a service and a range of addresses.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceKey {
+    /// As [`Frontend::service`].
+    pub service: u32,
+    /// 4 or 6: `::/0` is no range of IPv4 addresses.
+    pub family: u32,
+    /// The client's address, IPv4 as `::ffff:a.b.c.d`.
+    pub address: [u8; 16],
+}
+
+impl SourceKey {
+    /// The length of a prefix, in bits, that ends where the address begins.
+    pub const BITS_BEFORE_ADDRESS: u32 = 64;
+    /// The length of a whole key, in bits.
+    pub const BITS: u32 = Self::BITS_BEFORE_ADDRESS + 128;
 }
 
 /// The single value of the map `settings`.
@@ -113,6 +148,8 @@ pub enum Reason {
     Foreign = 6,
     /// The kernel did not give the packet to the listener that it had found.
     Unassigned = 7,
+    /// The client is outside of the ranges that may connect: refused.
+    SourceRange = 8,
 }
 
 /// The value of the map `counters`, per service and processor.
@@ -120,7 +157,65 @@ pub enum Reason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
     /// One running sum per [`Reason`].
-    pub counts: [u64; 8],
+    pub counts: [u64; 9],
+}
+
+/// The single value of the map `monitor`: how many events are told.
+///
+/// Each processor tells one every `interval` at most, and as many at once as fit into `burst`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pace {
+    /// Nanoseconds. 0: nobody watches, and nothing is told.
+    pub interval: u64,
+    /// Nanoseconds.
+    pub burst: u64,
+}
+
+/// The value of the map `told`, per processor.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Told {
+    /// When the next event may be told, by the clock of [`RedirectEvent::time`].
+    pub next: u64,
+    /// Running sum of those that were not told: there were too many, or nobody read them in time.
+    pub lost: u64,
+}
+
+/// An entry of the ring buffer `events`: what a program counted.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RedirectEvent {
+    /// Nanoseconds since boot, without those asleep (`CLOCK_MONOTONIC`).
+    pub time: u64,
+    /// The client, IPv4 as `::ffff:a.b.c.d`. All zero in `connect`: a socket has no address yet.
+    pub source: [u8; 16],
+    /// What it dialled.
+    pub destination: [u8; 16],
+    /// Network byte order.
+    pub source_port: [u8; 2],
+    /// Network byte order.
+    pub destination_port: [u8; 2],
+    /// As [`Frontend::service`].
+    pub service: u32,
+    /// A [`Reason`].
+    pub reason: u32,
+    /// A [`Place`].
+    pub place: u32,
+}
+
+/// Where a program saw what it tells.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A pod's device, or a bridge of pods.
+    Container = 1,
+    /// An uplink.
+    Netdev = 2,
+    /// The loopback device.
+    Host = 3,
+    /// `connect` of a process on the host.
+    Connect = 4,
 }
 
 impl FrontendKey {
@@ -140,7 +235,7 @@ pub const fn mapped(v4: [u8; 4]) -> [u8; 16] {
 #[cfg(feature = "user")]
 mod user {
     #![expect(unsafe_code, reason = "aya copies these types to and from kernel memory")]
-    use super::{Frontend, FrontendKey, Settings, Tally};
+    use super::{Frontend, FrontendKey, Pace, Settings, SourceKey, Tally, Told};
 
     // SAFETY: `repr(C)`, made of integers only, and without padding (asserted in `layout`): every byte pattern is a value.
     unsafe impl aya::Pod for FrontendKey {}
@@ -150,4 +245,10 @@ mod user {
     unsafe impl aya::Pod for Settings {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Tally {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for SourceKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Pace {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Told {}
 }

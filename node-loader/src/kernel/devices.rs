@@ -5,6 +5,8 @@ use std::{
     net::IpAddr,
 };
 
+use crate::status::{Layout, LayoutDevice};
+
 /// A program of ours at the ingress of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Hook {
@@ -46,6 +48,18 @@ pub(crate) enum Kind {
     Other,
 }
 
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Physical => "physical",
+            Self::Pair => "pair",
+            Self::Bridge => "bridge",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// The devices of this network namespace, as far as they matter to us.
 #[derive(Debug, Default)]
 pub(crate) struct Devices {
@@ -80,6 +94,31 @@ impl Devices {
             // A port of a bond shows its packets at the bond again.
             Kind::Physical if device.master.is_none() || master == Some(Kind::Bridge) => Some(Hook::Netdev),
             Kind::Loopback | Kind::Physical | Kind::Other => None,
+        }
+    }
+
+    /// Every device with its program, or with why it has none, by number. Cost: all devices.
+    pub(crate) fn layout(&self) -> Layout {
+        let device = |(index, device): (&u32, &Device)| {
+            let program = self.hook(*index).map(Hook::program);
+            LayoutDevice {
+                name: device.name.clone(),
+                kind: device.kind.name().to_owned(),
+                master: device.master.and_then(|it| self.devices.get(&it)).map(|master| master.name.clone()),
+                program: program.map(str::to_owned),
+                left_alone: if program.is_none() { Some(self.why_not(device).to_owned()) } else { None },
+            }
+        };
+        Layout { devices: self.devices.iter().map(device).collect() }
+    }
+
+    fn why_not(&self, device: &Device) -> &'static str {
+        if matches(&self.ignored, &device.name) {
+            "as --ignore-device says"
+        } else if device.master.is_some() {
+            "its packets are seen at its master"
+        } else {
+            "neither a pod's nor an uplink; --uplink makes it one, if clients come in by it"
         }
     }
 
@@ -141,6 +180,18 @@ mod tests {
         let (container, netdev) = (Some(Hook::Container), Some(Hook::Netdev));
         assert_eq!(hooks, [Some(Hook::Host), netdev, container, container, None, None, netdev, None]);
         assert_eq!(node.hook(99), None);
+    }
+
+    #[test]
+    fn the_layout_says_of_each_device_what_is_done_with_it() {
+        let mut node = node();
+        node.ignored = vec!["flannel*".to_owned()];
+        let layout = node.layout();
+        let told = layout.devices.iter().map(|it| it.program.as_deref().or(it.left_alone.as_deref()).unwrap());
+        let told: Vec<&str> = told.collect();
+        assert_eq!(told[..4], ["from_host", "from_netdev", "from_container", "from_container"]);
+        assert!(told[4].contains("master") && told[5].contains("--uplink") && told[7].contains("--ignore-device"));
+        assert_eq!((layout.devices[3].kind.as_str(), layout.devices[3].master.as_deref()), ("pair", Some("cni0")));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The maps: frontends, the settings of the programs, and counters.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv6Addr, SocketAddr},
 };
 
@@ -12,9 +12,10 @@ use aya::{
     util::nr_cpus,
 };
 
-use crate::datapath::{Counters, DatapathError, Entry, FrontendState, OnProxyFailure, Reason, ServiceId};
+use super::{earlier, pins::Pins};
+use crate::datapath::{Counters, DatapathError, Entry, FrontendState, OnProxyFailure, Reason, ServiceId, Sources};
 
-const FRONTENDS: &str = "FRONTENDS";
+pub(super) const FRONTENDS: &str = "FRONTENDS";
 const SETTINGS: &str = "SETTINGS";
 const COUNTERS: &str = "COUNTERS";
 
@@ -31,9 +32,15 @@ pub(crate) struct Frontends {
 }
 
 impl Frontends {
-    /// Takes the maps over, with what an earlier process left in them.
-    pub(crate) fn take(ebpf: &mut Ebpf) -> Result<Self, DatapathError> {
-        let frontends = take(ebpf, FRONTENDS)?;
+    /// Takes the maps over, with what an earlier process left in them, or in those of another layout.
+    pub(crate) fn take(ebpf: &mut Ebpf, pins: &Pins) -> Result<Self, DatapathError> {
+        let mut frontends: HashMap<_, _, _> = take(ebpf, FRONTENDS)?;
+        for (key, value) in earlier::frontends(pins)? {
+            match frontends.insert(key, value, ONLY_NEW) {
+                Err(error) if !is_there(&error) => return Err(map_error(FRONTENDS, "copy from another layout", error)),
+                _ => {}
+            }
+        }
         let counters = take(ebpf, COUNTERS)?;
         let mut maps = Self { frontends, counters, services: BTreeMap::new(), users: BTreeMap::new() };
         for (frontend, entry) in maps.entries()? {
@@ -79,6 +86,11 @@ impl Frontends {
             }
         }
         Ok(counters)
+    }
+
+    /// Who has frontends.
+    pub(crate) fn services(&self) -> BTreeSet<ServiceId> {
+        self.users.keys().copied().collect()
     }
 
     fn count_user(&mut self, frontend: SocketAddr, service: ServiceId) -> Result<(), DatapathError> {
@@ -133,12 +145,15 @@ impl Settings {
     }
 }
 
-fn take<M: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, DatapathError> {
+pub(super) fn take<M: TryFrom<aya::maps::Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<M, DatapathError> {
     let map = ebpf.take_map(name).ok_or_else(|| map_error(name, "open", "the object has no such map"))?;
     M::try_from(map).map_err(|error| map_error(name, "open", error))
 }
 
-fn map_error(map: &'static str, what: impl Into<String>, message: impl ToString) -> DatapathError {
+pub(super) fn map_error(map: &'static str, what: impl Into<String>, message: impl ToString) -> DatapathError {
     DatapathError::Map { map, what: what.into(), message: message.to_string() }
 }
 
@@ -149,7 +164,7 @@ fn errno(error: &MapError) -> Option<i32> {
     }
 }
 
-fn is_not_found(error: &MapError) -> bool {
+pub(super) fn is_not_found(error: &MapError) -> bool {
     matches!(error, MapError::KeyNotFound) || errno(error) == Some(libc::ENOENT)
 }
 
@@ -179,11 +194,17 @@ fn value(entry: Entry) -> bpf::Frontend {
         OnProxyFailure::Refuse => bpf::Failure::Refuse,
         OnProxyFailure::RefuseAll => bpf::Failure::RefuseAll,
     };
+    let sources = match entry.sources {
+        Sources::All => bpf::Sources::All,
+        Sources::Listed => bpf::Sources::Listed,
+    };
     bpf::Frontend {
         service: entry.service.0,
         proxy_port: entry.proxy_port.to_be_bytes(),
         state: state as u8,
         failure: failure as u8,
+        sources: sources as u8,
+        zero: [0; 3],
     }
 }
 
@@ -198,11 +219,14 @@ fn entry(value: bpf::Frontend) -> Result<Entry, DatapathError> {
     ]
     .into_iter()
     .find_map(|(there, here)| (there as u8 == value.failure).then_some(here));
-    let (Some(state), Some(on_proxy_failure)) = (state, failure) else {
+    let sources = [(bpf::Sources::All, Sources::All), (bpf::Sources::Listed, Sources::Listed)]
+        .into_iter()
+        .find_map(|(there, here)| (there as u8 == value.sources).then_some(here));
+    let (Some(state), Some(on_proxy_failure), Some(sources)) = (state, failure, sources) else {
         return Err(map_error(FRONTENDS, "read all", format!("a value that nobody writes: {value:?}")));
     };
     let proxy_port = u16::from_be_bytes(value.proxy_port);
-    Ok(Entry { proxy_port, state, on_proxy_failure, service: ServiceId(value.service) })
+    Ok(Entry { proxy_port, state, on_proxy_failure, service: ServiceId(value.service), sources })
 }
 
 #[cfg(test)]
@@ -217,15 +241,18 @@ mod tests {
         }
         for state in [FrontendState::On, FrontendState::Draining] {
             for on_proxy_failure in [OnProxyFailure::Bypass, OnProxyFailure::Refuse, OnProxyFailure::RefuseAll] {
-                let all = Entry { proxy_port: 10_001, state, on_proxy_failure, service: ServiceId(7) };
-                assert_eq!(entry(value(all)).unwrap(), all);
+                for sources in [Sources::All, Sources::Listed] {
+                    let service = ServiceId(7);
+                    let all = Entry { proxy_port: 10_001, state, on_proxy_failure, service, sources };
+                    assert_eq!(entry(value(all)).unwrap(), all);
+                }
             }
         }
     }
 
     #[test]
     fn a_value_of_another_program_is_told() {
-        let foreign = bpf::Frontend { service: 0, proxy_port: [0; 2], state: 9, failure: 1 };
+        let foreign = bpf::Frontend { service: 0, proxy_port: [0; 2], state: 9, failure: 1, sources: 0, zero: [0; 3] };
         assert!(entry(foreign).unwrap_err().to_string().contains("nobody writes"));
     }
 }

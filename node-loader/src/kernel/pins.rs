@@ -10,6 +10,7 @@ use std::{
 use axoneme_bpf_common::LAYOUT_HASH;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
+use super::detach::detach;
 use crate::datapath::DatapathError;
 
 /// Prefix of the links of devices.
@@ -60,12 +61,14 @@ impl Pins {
 
     /// Takes away what earlier layouts left; links first, so that no program runs without its maps being fed.
     pub(crate) fn remove_other_layouts(&self) -> io::Result<Vec<PathBuf>> {
-        let mut removed = Vec::new();
-        for folder in subfolders(&self.base)?.into_iter().filter(|folder| *folder != self.folder) {
-            remove_folder(&folder)?;
-            removed.push(folder);
-        }
-        Ok(removed)
+        let others = self.other_layouts()?;
+        others.iter().try_for_each(|folder| remove_folder(folder))?;
+        Ok(others)
+    }
+
+    /// The folders of earlier layouts, each with its maps by name.
+    pub(crate) fn other_layouts(&self) -> io::Result<Vec<PathBuf>> {
+        Ok(subfolders(&self.base)?.into_iter().filter(|folder| *folder != self.folder).collect())
     }
 }
 
@@ -92,6 +95,11 @@ fn remove_folder(folder: &Path) -> io::Result<()> {
     // Maps last: a bpffs lists in no order that we could rely on.
     files.sort_by_key(|file| !is_link(file));
     for file in files {
+        if is_link(&file)
+            && let Err(error) = detach(&file)
+        {
+            tracing::debug!(link = %file.display(), %error, "not detached at once; it goes with its pin");
+        }
         fs::remove_file(file)?;
     }
     fs::remove_dir(folder)

@@ -1,9 +1,10 @@
 //! Follows the node's devices, addresses and routes, so that a new pod's device is covered within milliseconds.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use axoneme_bpf_common as bpf;
 use futures::{StreamExt as _, TryStreamExt as _};
+use parking_lot::Mutex;
 use rtnetlink::{
     Handle, MulticastGroup, RouteMessageBuilder, packet_core::NetlinkPayload, packet_route::RouteNetlinkMessage,
 };
@@ -45,7 +46,8 @@ pub struct Watcher {
     settings: Settings,
     netns_cookie: u64,
     netlink: Netlink,
-    devices: Devices,
+    /// Shared with who asks for the layout; never locked for longer than a look.
+    devices: Arc<Mutex<Devices>>,
     attached: std::collections::BTreeMap<u32, Hook>,
     sources: Sources,
     addresses: watch::Sender<Vec<IpAddr>>,
@@ -92,7 +94,7 @@ impl Watcher {
             settings,
             netns_cookie,
             netlink,
-            devices,
+            devices: Arc::new(Mutex::new(devices)),
             attached: std::collections::BTreeMap::new(),
             sources: Sources::default(),
             addresses: watch::Sender::default(),
@@ -108,13 +110,17 @@ impl Watcher {
         self.addresses.subscribe()
     }
 
+    pub(crate) fn devices(&self) -> Arc<Mutex<Devices>> {
+        Arc::clone(&self.devices)
+    }
+
     pub(crate) fn programs(&mut self) -> &mut Programs {
         &mut self.programs
     }
 
     /// Names and numbers of the devices that have a program, for people.
     pub fn attached(&self) -> Vec<(String, &'static str)> {
-        let name = |index: &u32| self.devices.devices.get(index).map(|device| device.name.clone());
+        let name = |index: &u32| self.devices.lock().devices.get(index).map(|device| device.name.clone());
         self.attached.iter().filter_map(|(index, hook)| Some((name(index)?, hook.program()))).collect()
     }
 
@@ -145,21 +151,21 @@ impl Watcher {
         match message {
             RouteNetlinkMessage::NewLink(link) => {
                 let Some((index, device)) = messages::device(&link) else { return Ok(()) };
-                self.devices.devices.insert(index, device);
+                self.devices.lock().devices.insert(index, device);
                 // Also when nothing changed: an attachment that failed is tried again with every sign of life.
                 self.apply_device(index)
             }
             RouteNetlinkMessage::DelLink(link) => {
                 let Some((index, _)) = messages::device(&link) else { return Ok(()) };
-                self.devices.devices.remove(&index);
+                self.devices.lock().devices.remove(&index);
                 self.apply_device(index)
             }
             RouteNetlinkMessage::NewAddress(address) => {
-                let changed = messages::address(&address).is_some_and(|it| self.devices.addresses.insert(it));
+                let changed = messages::address(&address).is_some_and(|it| self.devices.lock().addresses.insert(it));
                 if changed { self.apply_addresses(false).await } else { Ok(()) }
             }
             RouteNetlinkMessage::DelAddress(address) => {
-                let changed = messages::address(&address).is_some_and(|it| self.devices.addresses.remove(&it));
+                let changed = messages::address(&address).is_some_and(|it| self.devices.lock().addresses.remove(&it));
                 if changed { self.apply_addresses(false).await } else { Ok(()) }
             }
             RouteNetlinkMessage::NewRoute(route) if messages::is_default(&route) => self.routes_changed().await,
@@ -190,9 +196,9 @@ impl Watcher {
     }
 
     async fn routes_changed(&mut self) -> Result<(), DatapathError> {
-        let before = std::mem::take(&mut self.devices.default_routes);
+        let before = std::mem::take(&mut self.devices.lock().default_routes);
         self.list_routes().await?;
-        let changed: Vec<u32> = before.symmetric_difference(&self.devices.default_routes).copied().collect();
+        let changed: Vec<u32> = before.symmetric_difference(&self.devices.lock().default_routes).copied().collect();
         for index in changed {
             self.apply_device(index)?;
         }
@@ -208,7 +214,7 @@ impl Watcher {
             .try_collect()
             .await
             .map_err(|error| DatapathError::netlink("list the devices", error))?;
-        self.devices.devices = links.iter().filter_map(messages::device).collect();
+        self.devices.lock().devices = links.iter().filter_map(messages::device).collect();
         let addresses: Vec<_> = handle
             .address()
             .get()
@@ -216,7 +222,7 @@ impl Watcher {
             .try_collect()
             .await
             .map_err(|error| DatapathError::netlink("list the addresses", error))?;
-        self.devices.addresses = addresses.iter().filter_map(messages::address).collect();
+        self.devices.lock().addresses = addresses.iter().filter_map(messages::address).collect();
         self.list_routes().await
     }
 
@@ -229,7 +235,7 @@ impl Watcher {
                 routes.try_next().await.map_err(|error| DatapathError::netlink("list the routes", error))?
             {
                 if messages::is_default(&route) {
-                    self.devices.default_routes.extend(messages::outputs(&route));
+                    self.devices.lock().default_routes.extend(messages::outputs(&route));
                 }
             }
         }
@@ -240,7 +246,7 @@ impl Watcher {
     /// went while nobody watched.
     fn attach_all(&mut self) -> Result<(), DatapathError> {
         self.attached.clear();
-        let known: Vec<u32> = self.devices.devices.keys().copied().collect();
+        let known: Vec<u32> = self.devices.lock().devices.keys().copied().collect();
         for index in known {
             self.apply_device(index)?;
         }
@@ -256,11 +262,11 @@ impl Watcher {
     }
 
     fn apply_device(&mut self, index: u32) -> Result<(), DatapathError> {
-        let (there, wanted) = (self.attached.get(&index).copied(), self.devices.hook(index));
+        let (there, wanted) = (self.attached.get(&index).copied(), self.devices.lock().hook(index));
         if there == wanted {
             return Ok(());
         }
-        let device = self.devices.devices.get(&index).map(|device| device.name.clone()).unwrap_or_default();
+        let device = self.devices.lock().devices.get(&index).map(|device| device.name.clone()).unwrap_or_default();
         match wanted {
             Some(hook) => {
                 if self.programs.attach(index, &device, hook)? {
@@ -280,14 +286,14 @@ impl Watcher {
 
     /// Publishes the node's addresses, and lets host processes speak from the right one.
     async fn apply_addresses(&mut self, always: bool) -> Result<(), DatapathError> {
-        let addresses = self.devices.node_addresses();
+        let addresses = self.devices.lock().node_addresses();
         self.addresses.send_if_modified(|old| {
             let changed = *old != addresses;
             *old = addresses;
             changed
         });
-        let v6 = if self.config.ipv6 { self.devices.source(IpAddr::is_ipv6) } else { None };
-        let sources = Sources { v4: self.devices.source(IpAddr::is_ipv4), v6 };
+        let v6 = if self.config.ipv6 { self.devices.lock().source(IpAddr::is_ipv6) } else { None };
+        let sources = Sources { v4: self.devices.lock().source(IpAddr::is_ipv4), v6 };
         if !always && sources == self.sources {
             return Ok(());
         }

@@ -28,7 +28,7 @@ impl Reconcile {
     /// Brings one address to where it should be.
     pub(super) fn refresh(&mut self, address: SocketAddr) {
         let owner = self.claims.get(&address).and_then(|claims| claims.first()).cloned();
-        let entry = owner.as_deref().and_then(|owner| self.entry(owner));
+        let entry = owner.as_deref().and_then(|owner| self.entry(owner, address));
         match (entry, self.frontends.get_mut(&address)) {
             (Some(entry), Some(now)) if now.entry == entry && now.failure.is_none() => now.leftover = false,
             (Some(entry), _) => self.set_frontend(address, entry),

@@ -1,13 +1,17 @@
 //! What the core hears, and what it asks for.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
 use axoneme_xds::{Change, Key, Resource};
 
-use crate::{datapath::Entry, event::NodeEvent};
+use crate::{
+    datapath::{Entry, ServiceId, SourceRange},
+    event::NodeEvent,
+};
 
 /// Names one update of the operator until it is settled.
 pub type Ticket = u64;
@@ -53,6 +57,13 @@ pub enum Event {
     FrontendSet {
         /// The frontend.
         address: SocketAddr,
+        /// The kernel's words.
+        result: Result<(), String>,
+    },
+    /// What became of an [`Op::SetSources`].
+    SourcesSet {
+        /// The redirect.
+        name: Arc<str>,
         /// The kernel's words.
         result: Result<(), String>,
     },
@@ -111,6 +122,8 @@ pub enum Op {
     WatchListen(u16),
     /// Put a frontend into the kernel's map and say [`Event::FrontendSet`].
     SetFrontend(SocketAddr, Entry),
+    /// Put the ranges that may connect to a redirect's frontends into the kernel's map and say [`Event::SourcesSet`].
+    SetSources(Arc<str>, ServiceId, BTreeSet<SourceRange>),
     /// Say [`Event::Drained`] when the frontend's connections have ended, or had their time.
     Drain(SocketAddr),
     /// Take a frontend off the kernel's map.

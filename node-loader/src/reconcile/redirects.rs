@@ -10,9 +10,9 @@ use axoneme_api::intent;
 use axoneme_xds::{Key, Resource, type_urls::LISTENER};
 use prost::Message as _;
 
-use super::{Op, Reconcile, Record, Ticket};
+use super::{Op, Reconcile, Record, Ticket, sources::Gate};
 use crate::{
-    datapath::{Entry, FrontendState, OnProxyFailure, ServiceId},
+    datapath::{Entry, FrontendState, OnProxyFailure, ServiceId, Sources},
     event::NodeEvent,
 };
 
@@ -26,6 +26,8 @@ pub(super) struct Redirect {
     pub(super) service: ServiceId,
     /// Where it applies on this node.
     pub(super) addresses: BTreeSet<SocketAddr>,
+    /// Who may connect from outside.
+    pub(super) gate: Gate,
     /// All of it was in force at some time.
     pub(super) on: bool,
 }
@@ -39,17 +41,21 @@ impl Reconcile {
         };
         self.rejections.remove(&key);
         let service = ServiceId(self.services.number(&name));
-        let addresses = addresses(&spec, &self.addresses);
+        let (addresses, gate) = (addresses(&spec, &self.addresses), Gate::of(&spec));
         self.redirects_to.entry(spec.listener.as_str().into()).or_default().insert(name.clone());
-        let redirect = Redirect { resource, spec, ticket, service, addresses, on: false };
+        let redirect = Redirect { resource, spec, ticket, service, addresses, gate, on: false };
         let before = self.redirects.insert(name.clone(), redirect);
-        let old = before.map(|before| {
+        let (mut old, mut old_gate) = (BTreeSet::new(), Gate::default());
+        if let Some(before) = before {
             self.overtake(before.ticket);
             self.unlink(&name, &before.spec.listener);
-            before.addresses
-        });
-        self.claim(&name, &old.unwrap_or_default());
+            (old, old_gate) = (before.addresses, before.gate);
+        }
+        // Who is let in is known before anybody looks, and forgotten after: nobody is refused in between.
+        self.list_sources(&name, &old_gate);
+        self.claim(&name, &old);
         self.refresh_redirect(&name);
+        self.forget_sources(&name, service, &old_gate);
         self.sweep();
     }
 
@@ -62,6 +68,7 @@ impl Reconcile {
             self.unlink(name, &before.spec.listener);
             self.services.release(name);
             self.claim(name, &before.addresses);
+            self.forget_sources(name, before.service, &before.gate);
             self.tell(NodeEvent::RedirectOff { name: name.clone() });
         }
         self.settle(Some(ticket), Ok(()));
@@ -92,8 +99,14 @@ impl Reconcile {
         self.settle_redirect(name);
     }
 
-    /// The entry that a redirect's frontends should have: none until a socket listens.
-    pub(super) fn entry(&self, name: &str) -> Option<Entry> {
+    /// The entry that a redirect's frontend should have: none until a socket listens.
+    pub(super) fn entry(&self, name: &str, address: SocketAddr) -> Option<Entry> {
+        let sources = self.redirects.get(name)?.gate.of_frontend(address);
+        self.open_entry(name).map(|entry| Entry { sources, ..entry })
+    }
+
+    /// The same, but for who may connect.
+    fn open_entry(&self, name: &str) -> Option<Entry> {
         let redirect = self.redirects.get(name)?;
         let listener = self.items.get(&(LISTENER.into(), redirect.spec.listener.as_str().into()))?;
         listener.wanted.as_ref()?;
@@ -109,6 +122,7 @@ impl Reconcile {
                 (true, crate::config::OnProxyFailure::Refuse) => OnProxyFailure::Refuse,
             },
             service: redirect.service,
+            sources: Sources::All,
         })
     }
 
@@ -122,7 +136,10 @@ impl Reconcile {
             problem =
                 Some(format!("listener {} has an address of its own; nothing can be redirected to it", listener.1));
         }
-        let entry = self.entry(name);
+        if let Some(failure) = &redirect.gate.failure {
+            problem = Some(format!("sources: {failure}"));
+        }
+        let entry = self.open_entry(name);
         let mut all = entry.is_some();
         for address in &redirect.addresses {
             match self.claims.get(address).and_then(BTreeSet::first) {
@@ -133,7 +150,8 @@ impl Reconcile {
             if let Some(failure) = frontend.and_then(|frontend| frontend.failure.as_ref()) {
                 problem = Some(format!("{address}: {failure}"));
             }
-            all &= frontend.is_some_and(|frontend| Some(frontend.entry) == entry && frontend.set);
+            let wanted = entry.map(|entry| Entry { sources: redirect.gate.of_frontend(*address), ..entry });
+            all &= frontend.is_some_and(|frontend| Some(frontend.entry) == wanted && frontend.set);
         }
         if let Some(problem) = problem {
             let ticket = self.redirects.get_mut(name).and_then(|redirect| redirect.ticket.take());
@@ -192,6 +210,9 @@ fn read(resource: &Resource) -> Result<intent::Redirect, String> {
     let spec = intent::Redirect::decode(resource.body.clone()).map_err(|error| format!("no redirect: {error}"))?;
     if let Some(frontend) = spec.frontends.iter().find(|frontend| frontend.socket_addr().is_none()) {
         return Err(format!("frontends: {:?} port {} is no address", frontend.address, frontend.port));
+    }
+    if let Some(range) = spec.sources.iter().find(|range| range.prefix().is_none()) {
+        return Err(format!("sources: {:?}/{} is no range of addresses", range.address, range.length));
     }
     let wrong = |port: &&u32| !(1..=65_535).contains(*port);
     if let Some(port) = spec.node_ports.iter().find(wrong) {

@@ -3,6 +3,7 @@
 mod crash;
 mod model;
 mod properties;
+mod sources;
 mod warming;
 
 use std::net::SocketAddr;
@@ -242,6 +243,7 @@ fn a_leftover_goes_once_the_operator_is_quiet() {
         state: FrontendState::On,
         on_proxy_failure: OnFailure::Bypass,
         service: crate::datapath::ServiceId(0),
+        sources: crate::datapath::Sources::All,
     };
     let mut world = World::restarted(BTreeMap::from([(address(), entry)]), Vec::new());
     assert_eq!(world.kernel[&address()].state, FrontendState::On);

@@ -15,7 +15,7 @@ use metrics::{counter, gauge};
 use tokio::{
     sync::{
         mpsc::{UnboundedReceiver, UnboundedSender},
-        oneshot, watch,
+        watch,
     },
     time::{Instant, sleep_until},
 };
@@ -26,6 +26,7 @@ use crate::{
     ads::{Heard, Offer},
     datapath::{Datapath, DatapathError, Entry, FrontendState, ServiceId},
     envoy_module::EnvoyModule,
+    http::Question,
     metrics as names,
     quarantine::Quarantine,
     reconcile::{Event, Op, Reconcile, Ticket},
@@ -40,7 +41,7 @@ const QUIET: Duration = Duration::from_millis(200);
 pub(super) struct Inputs {
     pub(super) intents: Subscription,
     pub(super) envoy: UnboundedReceiver<Heard>,
-    pub(super) questions: UnboundedReceiver<oneshot::Sender<Status>>,
+    pub(super) questions: UnboundedReceiver<Question>,
     pub(super) addresses: watch::Receiver<Vec<IpAddr>>,
 }
 
@@ -118,7 +119,7 @@ impl Node {
                     Heard::Event(event) => self.hear_envoy(event),
                     Heard::Opening { same, version, go } => self.opens(same, version, go),
                 },
-                Some(question) = inputs.questions.recv() => drop(question.send(self.status())),
+                Some(question) = inputs.questions.recv() => self.answer(question),
                 Ok(()) = inputs.addresses.changed() => {
                     let addresses = inputs.addresses.borrow_and_update().clone();
                     self.feed(Event::NodeAddresses(addresses));
@@ -244,6 +245,14 @@ impl Node {
                 }
                 Op::WatchListen(port) => self.listening.watch(port, Instant::now()),
                 Op::SetFrontend(address, entry) => results.push(self.set(address, entry)),
+                Op::SetSources(name, service, ranges) => {
+                    let result = self.datapath.set_sources(service, &ranges);
+                    if let Err(error) = &result {
+                        names::count_error(error);
+                        tracing::error!(name = &*name, %error, "the kernel refused who may connect");
+                    }
+                    results.push(Event::SourcesSet { name, result: result.map_err(|error| error.to_string()) });
+                }
                 Op::Drain(address) => self.draining.begin(address, Instant::now()),
                 Op::RemoveFrontend(address) => {
                     self.draining.end(address);
@@ -309,6 +318,17 @@ impl Node {
         }
     }
 
+    /// Who asked may have left.
+    fn answer(&self, question: Question) {
+        match question {
+            Question::Status(to) => drop(to.send(self.status())),
+            Question::Names(to) => {
+                let names = self.core.services().map(|(number, name)| (number, name.to_string()));
+                drop(to.send(names.collect()));
+            }
+        }
+    }
+
     /// The state for people; metrics that are cheaper to count when somebody asks are brought up to date.
     fn status(&self) -> Status {
         let summary = self.core.summary();
@@ -327,6 +347,7 @@ impl Node {
             operator: self.operator.clone(),
             summary,
             counters: self.counters(),
+            layout: self.datapath.layout(),
         }
     }
 

@@ -9,13 +9,16 @@ use std::{
 };
 
 use axoneme_node::{
-    datapath::{Datapath, Entry, FrontendState, OnProxyFailure, Reason, ServiceId},
+    datapath::{Datapath, Entry, FrontendState, OnProxyFailure, Reason, ServiceId, SourceRange, Sources},
     kernel,
+    monitor::{Batches, Sighting, Watcher},
 };
 use axoneme_testnet::Namespace;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt::Mark,
 };
+
+use crate::talk::PATIENCE;
 
 /// Tells answers from what the test harness prints.
 const ANSWER: &str = "> ";
@@ -92,16 +95,30 @@ impl Drop for Agent {
 fn agent() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config = kernel::Config::default();
-    let (mut datapath, watcher) = runtime.block_on(kernel::start(config.clone())).unwrap();
+    let kernel::Started { kernel: mut datapath, watcher, monitor } =
+        runtime.block_on(kernel::start(config.clone())).unwrap();
+    let (watch, watchers) = tokio::sync::mpsc::unbounded_channel();
     let (orders, mut received) = tokio::sync::mpsc::unbounded_channel();
     std::thread::spawn(move || stdin().lines().map_while(Result::ok).try_for_each(|line| orders.send(line)));
     runtime.block_on(async {
         tokio::spawn(watcher.run());
+        tokio::spawn(monitor.run(watchers));
+        let mut batches = None;
         println!("\n{ANSWER}ready");
         while let Some(order) = received.recv().await {
             let words: Vec<&str> = order.split(' ').collect();
             let answer = if words == ["cleanup"] {
                 kernel::cleanup(&config).await.map_or_else(|error| error.to_string(), |()| "ok".to_owned())
+            } else if words == ["watch"] {
+                let (watcher, told) = Watcher::new();
+                watch.send(watcher).unwrap();
+                batches = Some(told);
+                "ok".to_owned()
+            } else if words == ["leave"] {
+                batches = None;
+                "ok".to_owned()
+            } else if words == ["seen"] {
+                next(batches.as_mut().unwrap()).await
             } else {
                 obey(&mut datapath, &words)
             };
@@ -110,10 +127,22 @@ fn agent() {
     });
 }
 
+/// The next batch of the monitor, in words; what was lost stands in the end.
+async fn next(batches: &mut Batches) -> String {
+    let Ok(Some(batch)) = tokio::time::timeout(PATIENCE, batches.recv()).await else { return "nothing".to_owned() };
+    let client = |it: &Sighting| it.client.map_or_else(|| "-".to_owned(), |client| client.ip().to_string());
+    let words =
+        |it: &Sighting| format!("{} {} {} {} {}", it.place.program(), it.reason, it.service.0, client(it), it.frontend);
+    let seen: Vec<String> = batch.sightings.iter().map(words).collect();
+    format!("{}; lost {}", seen.join(", "), batch.lost)
+}
+
 fn obey(datapath: &mut dyn Datapath, words: &[&str]) -> String {
     let address = || words[1].parse::<SocketAddr>().unwrap();
     let done = match words[0] {
         "set" => datapath.set(address(), entry(&words[2..])),
+        // The ranges of service 1.
+        "list" => datapath.set_sources(ServiceId(1), &words[1..].iter().map(|text| range(text)).collect()),
         "remove" => datapath.remove(address()),
         "greet" => return greet(address(), words[3].parse().unwrap()),
         "connections" => return datapath.connections(address()).unwrap().to_string(),
@@ -160,11 +189,18 @@ fn entry(words: &[&str]) -> Entry {
         state: STATES.iter().find(|(name, _)| *name == words[1]).unwrap().1,
         on_proxy_failure: FAILURES.iter().find(|(name, _)| *name == words[2]).unwrap().1,
         service: ServiceId(words[3].parse().unwrap()),
+        sources: if words.get(4) == Some(&"listed") { Sources::Listed } else { Sources::All },
     }
+}
+
+fn range(text: &str) -> SourceRange {
+    let (address, length) = text.split_once('/').unwrap();
+    SourceRange::new(address.parse().unwrap(), length.parse().unwrap())
 }
 
 fn text(frontend: SocketAddr, entry: Entry) -> String {
     let state = STATES.iter().find(|(_, state)| *state == entry.state).unwrap().0;
     let failure = FAILURES.iter().find(|(_, failure)| *failure == entry.on_proxy_failure).unwrap().0;
-    format!("{frontend} {} {state} {failure} {}", entry.proxy_port, entry.service.0)
+    let listed = if entry.sources == Sources::Listed { " listed" } else { "" };
+    format!("{frontend} {} {state} {failure} {}{listed}", entry.proxy_port, entry.service.0)
 }

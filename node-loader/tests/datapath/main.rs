@@ -107,6 +107,54 @@ fn without_a_proxy_connections_go_around_it_or_are_refused_at_once() {
 }
 
 #[test]
+fn edge_24_source_ranges_hold_for_clients_outside_and_nobody_else() {
+    /// In [`Scene::places`].
+    const OUTSIDE: usize = 2;
+    let who = |scene: &Scene, frontend| match dial(&scene.places()[OUTSIDE], frontend) {
+        Ok(talk) => Ok(talk.who.clone()),
+        Err(error) => Err(error.kind()),
+    };
+    let refused = Err(ErrorKind::ConnectionRefused);
+    let proxy = || Ok("proxy".to_owned());
+    everywhere("ranges", |scene, frontend| {
+        let _proxy = scene.proxy();
+        let own = scene.places()[OUTSIDE].address(frontend);
+        let own = format!("{own}/{}", if frontend.is_ipv4() { 32 } else { 128 });
+        // All addresses of the other family are none of this one.
+        let (foreign, everybody) = if frontend.is_ipv4() { ("::/0", "0.0.0.0/0") } else { ("0.0.0.0/0", "::/0") };
+        scene.agent.tell(&format!("set {frontend} {PROXY_PORT} on bypass 1 listed"));
+        for (nobody, count) in [("list".to_owned(), 1), (format!("list {foreign} 192.0.2.0/24 2001:db8:9::/48"), 2)] {
+            scene.agent.tell(&nobody);
+            assert_eq!(who(scene, frontend), refused, "{nobody}");
+            assert_eq!(scene.agent.counter("source-range"), count, "{nobody}");
+        }
+        for place in &scene.places()[..OUTSIDE] {
+            assert_eq!(dial(place, frontend).unwrap().who, "proxy", "{place:?}");
+        }
+        for somebody in [own.as_str(), everybody] {
+            scene.agent.tell(&format!("list {foreign} 192.0.2.0/24 {somebody}"));
+            assert_eq!(who(scene, frontend), proxy(), "{somebody}");
+        }
+        // Who has a connection keeps it, as with kube-proxy.
+        let mut talk = dial(&scene.places()[OUTSIDE], frontend).unwrap();
+        scene.agent.tell("list");
+        talk.check();
+        assert_eq!(who(scene, frontend), refused);
+        assert_eq!(scene.agent.counter("source-range"), 3);
+        drop(talk);
+
+        scene.agent.tell(&format!("list {own}"));
+        scene.agent.kill();
+        assert_eq!(who(scene, frontend), proxy(), "without a loader");
+        scene.agent.restart(&scene.node);
+        scene.agent.tell("list 192.0.2.0/24");
+        assert_eq!(who(scene, frontend), refused, "the next loader knows what was listed");
+        scene.agent.tell("list");
+        scene.agent.tell(&format!("remove {frontend}"));
+    });
+}
+
+#[test]
 fn a_proxy_that_dies_leaves_nobody_hanging() {
     everywhere("dies", |scene, frontend| {
         let proxy = scene.proxy();
@@ -171,6 +219,63 @@ fn a_killed_loader_is_not_missed_and_the_next_one_takes_over() {
             assert_eq!(dial(&place, frontend).unwrap().who, "proxy", "{place:?} with the next loader");
         }
         talks.iter_mut().for_each(talk::Talk::check);
+        scene.agent.tell(&format!("remove {frontend}"));
+    });
+}
+
+#[test]
+fn edge_26_an_upgrade_that_changes_the_maps_breaks_no_connection() {
+    everywhere("layout", |scene, frontend| {
+        let _proxy = scene.proxy();
+        scene.agent.tell(&format!("set {frontend} {PROXY_PORT} on refuse-all 7"));
+        let mut talks: Vec<_> = scene.places().iter().map(|place| dial(place, frontend).unwrap()).collect();
+        scene.agent.kill();
+        // To the next loader, maps and links of another layout; and those of the first one that ever was.
+        let first = "10.232.9.9:80";
+        let script = "cd /sys/fs/bpf/axoneme; mv * 0000000000000001; mkdir 0000000000000002; \
+                      bpftool map create 0000000000000002/FRONTENDS type hash key 20 value 8 entries 9 name f flags 1; \
+                      bpftool map update pinned 0000000000000002/FRONTENDS \
+                      key hex 00 00 00 00 00 00 00 00 00 00 ff ff 0a e8 09 09 00 50 06 00 value hex 08 00 00 00 27 11 01 01";
+        scene.node.run("sh", ["-ec", script]).unwrap();
+        scene.agent.restart(&scene.node);
+        let mut expected =
+            [format!("{first} {PROXY_PORT} on bypass 8"), format!("{frontend} {PROXY_PORT} on refuse-all 7")];
+        let mut found: Vec<String> = scene.agent.ask("entries").split(", ").map(str::to_owned).collect();
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected);
+        for place in scene.places() {
+            assert_eq!(dial(&place, frontend).unwrap().who, "proxy", "{place:?}");
+        }
+        talks.iter_mut().for_each(talk::Talk::check);
+        assert_eq!(scene.node.run("sh", ["-c", "ls /sys/fs/bpf/axoneme | wc -l"]).unwrap().trim(), "1");
+        scene.agent.tell(&format!("remove {first}"));
+        scene.agent.tell(&format!("remove {frontend}"));
+    });
+}
+
+#[test]
+fn edge_26_what_is_decided_can_be_watched() {
+    everywhere("watch", |scene, frontend| {
+        let ip = |scene: &Scene, at: usize| scene.places()[at].address(frontend);
+        let (pod, outside) = (ip(scene, 0), ip(scene, 2));
+        scene.agent.tell(&format!("set {frontend} {PROXY_PORT} on refuse-all 1"));
+        assert_eq!(dial(&scene.places()[0], frontend).err().map(|it| it.kind()), Some(ErrorKind::ConnectionRefused));
+        scene.agent.tell("watch");
+        assert_eq!(scene.agent.ask("seen"), "; lost 0", "what was before is not told");
+        for (at, program, who) in [
+            (0, "from_container", pod.to_string()),
+            (1, "connect", "-".to_owned()),
+            (2, "from_netdev", outside.to_string()),
+        ] {
+            assert!(dial(&scene.places()[at], frontend).is_err());
+            scene.sees(&format!("{program} refused 1 {who} {frontend}"));
+        }
+        let proxy = scene.proxy();
+        assert_eq!(dial(&scene.places()[2], frontend).unwrap().who, "proxy");
+        scene.sees(&format!("from_netdev taken 1 {outside} {frontend}"));
+        drop(proxy);
+        scene.agent.tell("leave");
         scene.agent.tell(&format!("remove {frontend}"));
     });
 }

@@ -96,6 +96,15 @@ impl Scene {
         entries.contains(&format!("port={} ", peer.port()))
     }
 
+    /// Waits until the monitor, which the agent watches, tells this.
+    pub(crate) fn sees(&mut self, wanted: &str) {
+        let mut seen = Vec::new();
+        while !seen.last().is_some_and(|last: &String| last.contains(wanted)) {
+            seen.push(self.agent.ask("seen"));
+            assert_ne!(seen.last().map(String::as_str), Some("nothing"), "{wanted} was not told, but {seen:?}");
+        }
+    }
+
     /// Takes everything away and looks whether something was left.
     pub(crate) fn end(mut self) {
         self.agent.tell("cleanup");

@@ -1,7 +1,7 @@
 //! The node, and what it is between: an operator that is a store, a kernel that is a map.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr, TcpStream},
     sync::Arc,
     time::Duration,
@@ -9,7 +9,7 @@ use std::{
 
 use axoneme_node::{
     Config, EnvoyBinary, NodeError, NodeEvent, Operator,
-    datapath::{Counters, Datapath, DatapathError, Entry},
+    datapath::{Counters, Datapath, DatapathError, Entry, ServiceId, SourceRange},
     run_with, status,
 };
 use axoneme_xds::{
@@ -45,6 +45,10 @@ impl Datapath for Memory {
         Ok(())
     }
 
+    fn set_sources(&mut self, _: ServiceId, _: &BTreeSet<SourceRange>) -> Result<(), DatapathError> {
+        Ok(())
+    }
+
     fn entries(&self) -> Result<BTreeMap<SocketAddr, Entry>, DatapathError> {
         Ok(self.0.lock().clone())
     }
@@ -59,6 +63,10 @@ impl Datapath for Memory {
 
     fn node_addresses(&self) -> watch::Receiver<Vec<IpAddr>> {
         watch::channel(Vec::new()).1
+    }
+
+    fn layout(&self) -> status::Layout {
+        status::Layout::default()
     }
 
     fn counters(&self) -> Result<Counters, DatapathError> {

@@ -6,10 +6,12 @@ use std::{
     process::Command,
 };
 
-use axoneme_bpf_common::{Failure, Frontend, FrontendKey, Marks, Reason, Settings, State, Tally, mapped};
+use axoneme_bpf_common::{
+    Failure, Frontend, FrontendKey, Marks, Reason, Settings, SourceKey, Sources, State, Tally, mapped,
+};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, PerCpuHashMap, PerCpuValues},
+    maps::{Array, HashMap, LpmTrie, PerCpuHashMap, PerCpuValues, lpm_trie},
     programs::{CgroupSockAddr, SchedClassifier, TestRun as _, TestRunOptions},
     util::nr_cpus,
 };
@@ -37,14 +39,14 @@ const MARKS: Marks = Marks {
 /// Mounted in the namespace of each test only.
 const PINS: &str = "/sys/fs/bpf";
 const PROXY_PORT: u16 = 10_000;
-const SERVICE: u32 = 7;
+pub(crate) const SERVICE: u32 = 7;
 /// `TCX_NEXT`, as the kernel returns it.
 const NEXT: u32 = u32::MAX;
 /// Size of `struct __sk_buff`, and where its mark is.
 const CONTEXT: usize = 192;
 const MARK_AT: usize = 8;
 
-const REASONS: [Reason; 8] = [
+const REASONS: [Reason; 9] = [
     Reason::Taken,
     Reason::Reused,
     Reason::Cookie,
@@ -53,6 +55,7 @@ const REASONS: [Reason; 8] = [
     Reason::Drained,
     Reason::Foreign,
     Reason::Unassigned,
+    Reason::SourceRange,
 ];
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/axoneme.o"));
@@ -106,10 +109,28 @@ impl Bench {
     }
 
     pub(crate) fn frontend(&mut self, state: State, failure: Failure) {
+        self.put(state, failure, Sources::All);
+    }
+
+    /// A frontend for those from outside that [`Bench::list`] lists.
+    pub(crate) fn listed_frontend(&mut self, state: State, failure: Failure) {
+        self.put(state, failure, Sources::Listed);
+    }
+
+    fn put(&mut self, state: State, failure: Failure, sources: Sources) {
         let proxy_port = PROXY_PORT.to_be_bytes();
-        let value = Frontend { service: SERVICE, proxy_port, state: state as u8, failure: failure as u8 };
+        let (state, failure, sources) = (state as u8, failure as u8, sources as u8);
+        let value = Frontend { service: SERVICE, proxy_port, state, failure, sources, zero: [0; 3] };
         let key = self.key();
         self.frontends().insert(key, value, 0).unwrap();
+    }
+
+    /// Lets `address` and those that share its first `bits` connect to `service`, or not any more.
+    pub(crate) fn list(&mut self, service: u32, family: u32, address: [u8; 16], bits: u32, is_in: bool) {
+        let mut sources: LpmTrie<_, SourceKey, u32> = self.ebpf.map_mut("SOURCES").unwrap().try_into().unwrap();
+        let key = SourceKey { service, family, address };
+        let key = lpm_trie::Key::new(SourceKey::BITS_BEFORE_ADDRESS + bits, key);
+        if is_in { sources.insert(&key, 1, 0).unwrap() } else { sources.remove(&key).unwrap() }
     }
 
     pub(crate) fn no_frontend(&mut self) {
@@ -163,11 +184,7 @@ impl Bench {
 
     fn key(&self) -> FrontendKey {
         let service = self.packets().service;
-        let address = match service.ip() {
-            IpAddr::V4(v4) => mapped(v4.octets()),
-            IpAddr::V6(v6) => v6.octets(),
-        };
-        FrontendKey::tcp(address, service.port().to_be_bytes())
+        FrontendKey::tcp(bytes(service.ip()), service.port().to_be_bytes())
     }
 
     fn frontends(&mut self) -> HashMap<&mut aya::maps::MapData, FrontendKey, Frontend> {
@@ -187,6 +204,14 @@ impl Bench {
         let tallies = self.counters().get(&SERVICE, 0).unwrap();
         let sum = |reason: &Reason| tallies.iter().map(|tally| tally.counts[*reason as usize]).sum::<u64>();
         REASONS.into_iter().filter(|reason| sum(reason) > 0).collect()
+    }
+}
+
+/// As programs see it.
+pub(crate) fn bytes(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(v4) => mapped(v4.octets()),
+        IpAddr::V6(v6) => v6.octets(),
     }
 }
 

@@ -8,7 +8,7 @@ mod bench;
 mod packet;
 
 use axoneme_bpf_common::{Failure, Reason, State};
-use bench::{Bench, HOST, INGRESS, REFUSE, TAKEN};
+use bench::{Bench, HOST, INGRESS, REFUSE, SERVICE, TAKEN, bytes};
 use packet::{ACK, SYN};
 
 /// A bit of somebody else's, which must be left alone.
@@ -81,6 +81,54 @@ fn a_draining_frontend_takes_no_new_connection() {
             bench.frontend(State::Draining, Failure::RefuseAll);
             bench.expect(program, &p.tcp(SYN), 0, REFUSE, &[Reason::Refused]);
         }
+    });
+}
+
+#[test]
+fn only_listed_sources_may_connect_from_outside() {
+    families(|bench| {
+        let p = bench.packets();
+        let [container, netdev] = INGRESS;
+        let (own, other) = if p.client.is_ipv4() { (4, 6) } else { (6, 4) };
+        let (client, all) = (bytes(p.client), [0; 16]);
+        bench.listed_frontend(State::On, Failure::Bypass);
+        // Nobody is listed; then another service's clients, another family's, and a neighbour.
+        let mut neighbour = client;
+        neighbour[15] ^= 1;
+        bench.expect(netdev, &p.tcp(SYN), FOREIGN_BIT, FOREIGN_BIT | REFUSE, &[Reason::SourceRange]);
+        for (service, family, address, bits) in
+            [(SERVICE + 1, own, client, 128), (SERVICE, other, all, 0), (SERVICE, own, neighbour, 128)]
+        {
+            bench.list(service, family, address, bits, true);
+            bench.expect(netdev, &p.tcp(SYN), 0, REFUSE, &[Reason::SourceRange]);
+        }
+        bench.expect(container, &p.tcp(SYN), 0, 0, &[Reason::Bypassed]);
+        // What the port of a bridge has refused, the bridge does not take.
+        bench.expect(container, &p.tcp(SYN), REFUSE, REFUSE, &[]);
+        // A pod's packet that its own device has taken before this one.
+        bench.expect(netdev, &p.tcp(SYN), TAKEN, TAKEN, &[]);
+        for bits in [128, 127, 96] {
+            bench.list(SERVICE, own, client, bits, true);
+            bench.expect(netdev, &p.tcp(SYN), 0, 0, &[Reason::Bypassed]);
+            bench.list(SERVICE, own, client, bits, false);
+            bench.expect(netdev, &p.tcp(SYN), 0, REFUSE, &[Reason::SourceRange]);
+        }
+        // Draining, it is none of ours.
+        bench.listed_frontend(State::Draining, Failure::Bypass);
+        bench.expect(netdev, &p.tcp(SYN), 0, 0, &[Reason::Drained]);
+    });
+}
+
+#[test]
+fn who_is_not_listed_any_more_keeps_his_connections() {
+    families(|bench| {
+        let connection = bench.connection();
+        let mine = bench.packets().with_client_port(connection.client_port());
+        bench.listed_frontend(State::On, Failure::Bypass);
+        for program in INGRESS {
+            bench.expect(program, &mine.tcp(ACK), 0, TAKEN, &[]);
+        }
+        bench.expect(INGRESS[1], &mine.tcp(SYN), 0, REFUSE, &[Reason::SourceRange]);
     });
 }
 

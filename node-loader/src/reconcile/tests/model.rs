@@ -14,7 +14,11 @@ use memchr::memmem;
 use prost::Message as _;
 
 use super::super::*;
-use crate::{datapath::FrontendState, mentions::mention, references::references};
+use crate::{
+    datapath::{FrontendState, ServiceId, SourceRange, Sources},
+    mentions::mention,
+    references::references,
+};
 
 pub(super) fn key(type_url: &str, name: &str) -> Key {
     (type_url.into(), name.into())
@@ -39,6 +43,8 @@ pub(super) struct World {
     pub(super) core: Reconcile,
     pub(super) offer: BTreeMap<Key, Resource>,
     pub(super) kernel: BTreeMap<SocketAddr, Entry>,
+    /// Who may connect from outside.
+    pub(super) sources: BTreeMap<ServiceId, BTreeSet<SourceRange>>,
     pub(super) disk: BTreeMap<Key, Record>,
     pub(super) settled: BTreeMap<Ticket, Result<(), String>>,
     /// What the operator was told to be in force after all.
@@ -88,6 +94,7 @@ impl World {
             core: Reconcile::new(settings, kernel.clone()),
             offer: BTreeMap::new(),
             kernel,
+            sources: BTreeMap::new(),
             disk: records.iter().map(|record| (record.resource.key(), record.clone())).collect(),
             settled: BTreeMap::new(),
             taken_back: BTreeMap::new(),
@@ -157,8 +164,21 @@ impl World {
                         assert!(self.open_ports().contains(&entry.proxy_port), "{address} leads nowhere");
                         self.draining.remove(&address);
                     }
+                    if entry.sources == Sources::Listed {
+                        assert!(self.sources.contains_key(&entry.service), "{address} refuses everybody");
+                    }
                     self.kernel.insert(address, entry);
                     results.push(Event::FrontendSet { address, result: Ok(()) });
+                }
+                Op::SetSources(name, service, ranges) => {
+                    self.sources.insert(service, ranges);
+                    if self.sources[&service].is_empty() {
+                        let asks = |entry: &Entry| entry.service == service && entry.state == FrontendState::On;
+                        let mut asking = self.kernel.values().filter(|entry| asks(entry));
+                        assert!(asking.all(|entry| entry.sources == Sources::All), "{name} refuses everybody");
+                        self.sources.remove(&service);
+                    }
+                    results.push(Event::SourcesSet { name, result: Ok(()) });
                 }
                 Op::Drain(address) => drop(self.draining.insert(address)),
                 Op::RemoveFrontend(address) => {

@@ -32,7 +32,8 @@ pub(super) fn boolean(value: &str) -> Option<bool> {
     }
 }
 
-pub(super) fn range(text: &str) -> Option<Range> {
+/// As in `192.0.2.0/24`.
+pub(crate) fn range(text: &str) -> Option<Range> {
     let (address, bits) = text.split_once('/')?;
     let range = Range { address: address.parse().ok()?, bits: bits.parse().ok()? };
     (range.bits <= if range.address.is_ipv4() { 32 } else { 128 }).then_some(range)
