@@ -8,7 +8,8 @@ use std::sync::Arc;
 use axoneme_api::names;
 
 use crate::source::{
-    EndpointSlice, EnvoyConfig, Ingress, Kind, LoadBalancerAddress, Name, Node, Object, ObjectKey, Secret, Selector, Service,
+    EndpointSlice, EnvoyConfig, Ingress, Kind, LoadBalancerAddress, Name, Node, Object, ObjectKey, Secret, Selector,
+    Service,
 };
 
 mod classes;

@@ -7,8 +7,8 @@ use axoneme_api::names;
 
 use crate::engine::{Changes, DummySlice, Engine, IngressService, Write};
 use crate::source::{
-    Endpoint, EndpointSlice, Ingress, IngressClass, Kind, LoadBalancerAddress, Meta, Name, Object, ObjectKey, Protocol, Service,
-    SlicePort, SourceEvent, Written,
+    Endpoint, EndpointSlice, Ingress, IngressClass, Kind, LoadBalancerAddress, Meta, Name, Object, ObjectKey, Protocol,
+    Service, SlicePort, SourceEvent, Written,
 };
 
 mod pool;
@@ -171,7 +171,12 @@ impl Local {
 
 fn built_in_class(name: &str) -> Option<IngressClass> {
     let (name, controller) = BUILT_IN_CLASSES.iter().find(|(class, _)| *class == name)?;
-    Some(IngressClass { meta: Meta::named("", name), controller: (*controller).to_owned(), default: None, parameters: None })
+    Some(IngressClass {
+        meta: Meta::named("", name),
+        controller: (*controller).to_owned(),
+        default: None,
+        parameters: None,
+    })
 }
 
 fn service(wanted: &IngressService) -> Service {

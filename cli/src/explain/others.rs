@@ -31,7 +31,9 @@ pub(super) fn reasons(world: &World, destination: &Destination, host: Option<&st
     let ours = index.owners().flat_map(of_object);
     let mut all: Vec<_> = ours.chain(index.foreigners().filter_map(of_stranger)).collect();
     // As `owners` has them: Ingresses by name, then Envoy configs.
-    all.sort_by_cached_key(|it| if it.what.starts_with("Ingress ") { (0, it.what.clone()) } else { (1, String::new()) });
+    all.sort_by_cached_key(
+        |it| if it.what.starts_with("Ingress ") { (0, it.what.clone()) } else { (1, String::new()) },
+    );
     all
 }
 

@@ -113,10 +113,12 @@ impl<'a> Wanted<'a> {
         (!there.is_some_and(|slice| wanted.is_met_by(slice))).then_some(Write::EndpointSlice(wanted))
     }
 
+    /// While there is nothing to show, what another controller wrote stays: clients may still be on their way there.
     fn status(&self) -> Option<Write> {
         let addresses = self.addresses()?;
+        let is_anothers = !self.ingress.shows_ours && addresses.is_empty();
         let ingress = self.ingress.meta.name.clone();
-        (addresses != self.ingress.load_balancer).then_some(Write::IngressStatus { ingress, addresses })
+        (!is_anothers && addresses != self.ingress.load_balancer).then_some(Write::IngressStatus { ingress, addresses })
     }
 
     /// Where clients find it. `None` while that is not known; nothing while it is nowhere.

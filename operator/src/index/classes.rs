@@ -136,7 +136,8 @@ impl Classes {
     pub(super) fn problems(&self, class: &IngressClass) -> Vec<Problem> {
         let Some(parameters) = &class.parameters else { return Vec::new() };
         let name = &class.meta.name;
-        let warning = |reason, why: String| Problem::warning(reason, "", format!("parameters of IngressClass {name}: {why}"));
+        let warning =
+            |reason, why: String| Problem::warning(reason, "", format!("parameters of IngressClass {name}: {why}"));
         let Some(map) = class.config_map() else {
             let (kind, wanted) = (&parameters.kind, "only a ConfigMap with scope Namespace can be used");
             return vec![warning(Reason::Unsupported, format!("{kind} {} has no effect, {wanted}", parameters.name))];
@@ -157,7 +158,8 @@ impl Classes {
             None | Some("false") => Vec::new(),
             Some("true") => match self.default().filter(|default| default.meta.name != class.meta.name) {
                 Some(other) => {
-                    let why = format!("IngressClass {} is the default too and is newer: that one counts", other.meta.name);
+                    let why =
+                        format!("IngressClass {} is the default too and is newer: that one counts", other.meta.name);
                     warning(Reason::Conflict, why)
                 }
                 None => Vec::new(),

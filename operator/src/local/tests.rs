@@ -84,7 +84,12 @@ fn what_is_written_out_is_kept() {
 #[test]
 fn the_charts_classes_are_there_unless_written() {
     let mut local = Local::new(pools("10.96.0.0/16"));
-    let mine = IngressClass { meta: Meta::named("", "cilium"), controller: "mine".to_owned(), default: None, parameters: None };
+    let mine = IngressClass {
+        meta: Meta::named("", "cilium"),
+        controller: "mine".to_owned(),
+        default: None,
+        parameters: None,
+    };
     let listing = SourceEvent::reset(Kind::IngressClass, vec![Object::IngressClass(mine.clone())]);
     let SourceEvent::Reset { objects, .. } = local.complete(listing) else { panic!() };
     assert_eq!(objects.len(), 2);

@@ -44,7 +44,8 @@ struct Naming {
 
 impl Naming {
     fn tell(&mut self, named: BTreeMap<Name, bool>, engine: &Engine) {
-        let changes = named.into_iter().map(|(it, wanted)| if wanted { Named::Wanted(it) } else { Named::Unwanted(it) });
+        let changes =
+            named.into_iter().map(|(it, wanted)| if wanted { Named::Wanted(it) } else { Named::Unwanted(it) });
         let all = !self.all && engine.is_synced(self.by);
         self.all |= all;
         for told in changes.chain(all.then_some(Named::All)) {

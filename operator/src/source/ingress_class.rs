@@ -42,7 +42,8 @@ impl IngressClass {
     #[must_use]
     pub fn config_map(&self) -> Option<Name> {
         let parameters = self.parameters.as_ref()?;
-        let is_config_map = parameters.group.is_empty() && parameters.kind == "ConfigMap" && !parameters.name.is_empty();
+        let is_config_map =
+            parameters.group.is_empty() && parameters.kind == "ConfigMap" && !parameters.name.is_empty();
         let namespace = parameters.namespace.as_deref().filter(|namespace| is_config_map && !namespace.is_empty())?;
         Some(Name::new(namespace, &parameters.name))
     }

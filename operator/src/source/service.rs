@@ -221,11 +221,8 @@ impl From<&k8s::Service> for Service {
 
 impl From<&k8s::LoadBalancerIngress> for LoadBalancerAddress {
     fn from(address: &k8s::LoadBalancerIngress) -> Self {
-        let port = |it: &k8s::PortStatus| PortStatus {
-            port: it.port,
-            protocol: it.protocol.clone(),
-            error: it.error.clone(),
-        };
+        let port =
+            |it: &k8s::PortStatus| PortStatus { port: it.port, protocol: it.protocol.clone(), error: it.error.clone() };
         Self {
             ip: address.ip.clone(),
             hostname: address.hostname.clone(),

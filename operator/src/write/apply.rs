@@ -193,7 +193,8 @@ mod tests {
 
     #[test]
     fn an_ingress_shows_the_addresses_of_its_service() {
-        let broken = PortStatus { port: 80, protocol: "TCP".to_owned(), error: Some("MixedProtocolNotSupported".to_owned()) };
+        let broken =
+            PortStatus { port: 80, protocol: "TCP".to_owned(), error: Some("MixedProtocolNotSupported".to_owned()) };
         let ip = LoadBalancerAddress { ports: vec![broken], ..LoadBalancerAddress::ip("203.0.113.7") };
         let name = LoadBalancerAddress { hostname: Some("lb.example".to_owned()), ..LoadBalancerAddress::default() };
         let ports = json!([{ "port": 80, "protocol": "TCP", "error": "MixedProtocolNotSupported" }]);

@@ -198,7 +198,12 @@ mod tests {
     use crate::{problem::Reason, source::Kind};
 
     fn news(kind: Kind, namespace: &str, problem: &Problem) -> News {
-        News { object: ObjectKey::new(kind, namespace, "web"), uid: Some("1-2".to_owned()), what: problem.into(), standing: false }
+        News {
+            object: ObjectKey::new(kind, namespace, "web"),
+            uid: Some("1-2".to_owned()),
+            what: problem.into(),
+            standing: false,
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn problems(cluster: &Cluster) -> Vec<String> {
 #[test]
 fn annotations_stand_before_the_class_and_the_class_before_the_flags() {
     let node_port = map("service-type: NodePort");
-    assert_eq!(type_of(&cluster(&web(""))), RequestedType::LoadBalancer);
+    assert_eq!(type_of(&Cluster::new(&web(""))), RequestedType::LoadBalancer);
     assert_eq!(type_of(&cluster(&[web(""), node_port.clone()].concat())), RequestedType::NodePort);
     let annotation = "ingress.cilium.io/service-type: LoadBalancer";
     assert_eq!(type_of(&cluster(&[web(annotation), node_port.clone()].concat())), RequestedType::LoadBalancer);
@@ -66,7 +66,8 @@ fn an_edit_of_the_config_map_reaches_the_ingresses_of_the_class() {
     assert_eq!(changed, ["shop/cilium-ingress-shop-web/listener-insecure"]);
     // The same once more, and one that no class names.
     cluster.told = Default::default();
-    cluster.apply(&[map("request-timeout: 6s"), map("request-timeout: 9s").replace("name: edge", "name: other")].concat());
+    cluster
+        .apply(&[map("request-timeout: 6s"), map("request-timeout: 9s").replace("name: edge", "name: other")].concat());
     assert!(cluster.told.intents.is_empty());
 }
 

@@ -39,11 +39,7 @@ impl Cluster {
         Self::with(IngressDefaults::default(), address, &[CLASS, text, WEB].concat())
     }
 
-    pub(crate) fn with(
-        defaults: IngressDefaults,
-        balancer: fn(&Name) -> Vec<LoadBalancerAddress>,
-        text: &str,
-    ) -> Self {
+    pub(crate) fn with(defaults: IngressDefaults, balancer: fn(&Name) -> Vec<LoadBalancerAddress>, text: &str) -> Self {
         let objects = support::applies(&support::text(text)).into_iter().filter_map(|event| match event {
             SourceEvent::Apply(object) => Some((object.key(), object)),
             _ => None,

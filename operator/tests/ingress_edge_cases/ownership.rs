@@ -94,13 +94,7 @@ fn edge_13_what_is_lost_is_cleaned_up_once_and_comes_back() {
             |it| it.apply(&text(CLASS, ", annotations: {kubernetes.io/ingress.class: nginx}")),
             |it| it.apply(&text(CLASS, "")),
         ),
-        (
-            "the class",
-            CLASS,
-            false,
-            |it| it.delete(Kind::IngressClass, "", "edge"),
-            |it| it.apply(&class(OURS, false)),
-        ),
+        ("the class", CLASS, false, |it| it.delete(Kind::IngressClass, "", "edge"), |it| it.apply(&class(OURS, false))),
         (
             "its controller",
             CLASS,
@@ -108,13 +102,7 @@ fn edge_13_what_is_lost_is_cleaned_up_once_and_comes_back() {
             |it| it.apply(&class("someone.else/controller", false)),
             |it| it.apply(&class(OURS, false)),
         ),
-        (
-            "the default",
-            "",
-            true,
-            |it| it.apply(&class(OURS, false)),
-            |it| it.apply(&class(OURS, true)),
-        ),
+        ("the default", "", true, |it| it.apply(&class(OURS, false)), |it| it.apply(&class(OURS, true))),
     ];
     for (how, field, is_default, lose, regain) in ways {
         let manifest = if field.is_empty() { default_text.clone() } else { text(field, "") };
@@ -186,6 +174,17 @@ fn edge_13_the_api_server_tells_who_wrote_a_status() {
     assert!(!ingress("axoneme-operator", "Apply", "status", "."));
 }
 
+#[test]
+fn edge_13_what_another_controller_wrote_stays_until_there_is_something_to_show() {
+    let given = |_: &axoneme_operator::Name| Vec::new();
+    let text = [text(CLASS, ""), class(OURS, false), crate::world::WEB.to_owned()].concat();
+    let mut cluster = Cluster::with(Default::default(), given, &text);
+    let mut ingress = cluster.ingress("web");
+    ingress.load_balancer = vec![LoadBalancerAddress::ip("198.51.100.7")];
+    cluster.put(Object::Ingress(ingress));
+    assert_eq!(cluster.shown("web"), ["198.51.100.7"]);
+}
+
 /// Classes with a name and an age.
 fn dated(name: &str, day: u32, default: &str) -> String {
     format!(
@@ -209,7 +208,10 @@ fn edge_13_of_two_default_classes_the_newest_counts() {
     };
     assert_eq!(of(&cluster).as_deref(), Some("b"));
     let said = said_of_class(&cluster, "a");
-    assert!(said.len() == 1 && said[0].ends_with("IngressClass b is the default too and is newer: that one counts"), "{said:?}");
+    assert!(
+        said.len() == 1 && said[0].ends_with("IngressClass b is the default too and is newer: that one counts"),
+        "{said:?}"
+    );
     assert_eq!(said_of_class(&cluster, "b"), [""; 0]);
     cluster.apply(&dated("b", 2, "false"));
     assert_eq!((of(&cluster).as_deref(), said_of_class(&cluster, "a")), (Some("a"), Vec::new()));

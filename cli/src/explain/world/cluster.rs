@@ -5,11 +5,7 @@ use std::{fmt::Debug, path::PathBuf};
 use anyhow::{Context as _, Result, bail};
 use axoneme_api::cec::{CiliumClusterwideEnvoyConfig, CiliumEnvoyConfig};
 use axoneme_envoy::Policy;
-use axoneme_operator::{
-    Engine, Kind, Name, Object, ObjectKey, SourceEvent,
-    file_source::Folder,
-    source::Unreadable,
-};
+use axoneme_operator::{Engine, Kind, Name, Object, ObjectKey, SourceEvent, file_source::Folder, source::Unreadable};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -44,12 +40,7 @@ pub(crate) struct Access {
 }
 
 /// Reads the cluster. Costs a list of each kind, and a read of each Secret that an object names.
-pub(crate) async fn read(
-    access: &Access,
-    policy: Policy,
-    asker: Asker,
-    namespace: Option<String>,
-) -> Result<World> {
+pub(crate) async fn read(access: &Access, policy: Policy, asker: Asker, namespace: Option<String>) -> Result<World> {
     let config = access.config().await.context(NO_CLUSTER)?;
     let own_namespace = config.default_namespace.clone();
     let client = Client::try_from(config).context("cannot reach the cluster")?;

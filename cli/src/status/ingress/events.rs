@@ -41,7 +41,8 @@ pub(super) async fn read(access: &Access, row: &Row) -> Result<Option<Vec<Event>
 
 fn event(event: core::Event) -> (Option<Timestamp>, Event) {
     let series = event.series.as_ref();
-    let last = series.and_then(|series| series.last_observed_time.as_ref()).or(event.event_time.as_ref()).map(|it| it.0);
+    let last =
+        series.and_then(|series| series.last_observed_time.as_ref()).or(event.event_time.as_ref()).map(|it| it.0);
     let told = Event {
         last: last.map(|last| last.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
         count: series.and_then(|series| series.count).unwrap_or(1),

@@ -66,7 +66,9 @@ pub(super) fn why_not(engine: &Engine, namespace: &str, name: &str) -> String {
         Some(foreign) if foreign.class.is_empty() => {
             format!("Ingress {namespace}/{name} has no class, and the default class is not one of the mesh")
         }
-        Some(foreign) => format!("the class of Ingress {namespace}/{name}, {:?}, is not one of the mesh", foreign.class),
+        Some(foreign) => {
+            format!("the class of Ingress {namespace}/{name}, {:?}, is not one of the mesh", foreign.class)
+        }
         None => format!("there is no Ingress {namespace}/{name}"),
     }
 }

@@ -1,0 +1,107 @@
+//! Thousands of Ingresses of another class: each event of theirs leads to nothing, and they take little memory. A binary of
+//! its own, as it looks at the memory of the whole process.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use axoneme_operator::source::Ingress;
+use axoneme_operator::{Changes, Engine, Kind, Object, SourceEvent};
+
+const INGRESSES: usize = 5000;
+/// Bytes that all of them may take.
+const BUDGET: usize = 10_000_000;
+
+/// An Ingress as charts write them.
+fn foreign(at: usize, path: &str) -> Object {
+    let host = |name: &str| format!("{name}.service-{at}.example.com");
+    let path_of = |path: &str, service: &str| {
+        serde_json::json!({
+            "path": path, "pathType": "Prefix",
+            "backend": { "service": { "name": service, "port": { "number": 8080 } } },
+        })
+    };
+    let manifest = serde_json::json!({
+        "metadata": {
+            "namespace": format!("team-{}", at % 50), "name": format!("service-{at}"),
+            "uid": format!("00000000-0000-4000-8000-{at:012}"), "generation": 3,
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": {
+                "app.kubernetes.io/name": "service", "app.kubernetes.io/instance": format!("service-{at}"),
+                "app.kubernetes.io/managed-by": "Helm", "helm.sh/chart": "service-1.2.3",
+            },
+            "annotations": {
+                "nginx.ingress.kubernetes.io/proxy-body-size": "8m",
+                "nginx.ingress.kubernetes.io/proxy-read-timeout": "60",
+                "cert-manager.io/cluster-issuer": "letsencrypt",
+                "meta.helm.sh/release-name": format!("service-{at}"),
+                "kubectl.kubernetes.io/last-applied-configuration": "x".repeat(1500),
+            },
+        },
+        "spec": {
+            "ingressClassName": "nginx",
+            "rules": [
+                { "host": host("www"), "http": { "paths": [path_of(path, "web"), path_of("/api", "api")] } },
+                { "host": host("admin"), "http": { "paths": [path_of("/", "admin")] } },
+            ],
+            "tls": [{ "hosts": [host("www"), host("admin")], "secretName": format!("service-{at}-tls") }],
+        },
+        "status": { "loadBalancer": { "ingress": [{ "ip": "198.51.100.1" }] } },
+    });
+    let object: k8s_openapi::api::networking::v1::Ingress = serde_json::from_value(manifest).unwrap();
+    Object::Ingress(Ingress::from(&object))
+}
+
+/// Bytes that the process has in memory.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<usize>().unwrap() * 1024
+}
+
+fn class(controller: &str) -> SourceEvent {
+    let text = format!(
+        "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {{name: nginx}}\nspec: {{controller: {controller}}}\n"
+    );
+    support::applies(&support::text(&text)).remove(0)
+}
+
+/// An engine with so many Ingresses of another class, each of which led to nothing.
+fn engine(ingresses: usize) -> Engine {
+    let mut engine = Engine::new();
+    for kind in Kind::ALL {
+        engine.apply(SourceEvent::reset(kind, Vec::new()));
+    }
+    engine.apply(class("k8s.io/ingress-nginx"));
+    for at in 0..ingresses {
+        assert_eq!(engine.apply(SourceEvent::Apply(foreign(at, "/"))), Changes::default());
+    }
+    engine
+}
+
+#[test]
+fn ingresses_of_others_lead_to_nothing_and_take_little_memory() {
+    let before = resident();
+    let mut engine = engine(INGRESSES);
+    let taken = resident().saturating_sub(before);
+    println!("{INGRESSES} Ingresses of another class take {taken} bytes");
+    assert!(taken < BUDGET, "{INGRESSES} Ingresses of another class take {taken} bytes");
+    for at in 0..INGRESSES {
+        assert_eq!(engine.apply(SourceEvent::Apply(foreign(at, "/v2"))), Changes::default());
+    }
+    assert_eq!((engine.index().count(Kind::Ingress), engine.outstanding_writes()), (INGRESSES, Vec::new()));
+}
+
+#[test]
+fn nothing_of_them_is_lost_when_their_class_becomes_ours() {
+    let mut engine = engine(10);
+    let changes = engine.apply(class("axoneme.io/ingress-controller"));
+    assert_eq!(
+        changes.writes.len(),
+        2 * 10,
+        "a Service and a slice; their old address stays until they have a new one"
+    );
+    for at in 0..10 {
+        let Object::Ingress(wanted) = foreign(at, "/") else { unreachable!() };
+        assert_eq!(engine.index().ingress(&wanted.meta.name), Some(&wanted));
+    }
+}
