@@ -6,6 +6,7 @@ use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 
 use crate::{EnvoyResource, Problem, ResourceKind, encode, fill, path::Path, visit, walker::cilium};
 
+mod clusters;
 mod filters;
 mod routes;
 mod sources;
@@ -74,6 +75,7 @@ impl visit::Visitor for Checker<'_> {
         if message.descriptor().full_name() == HCM {
             self.router(message, path);
         }
+        clusters::check(message, path, self.problems);
         filters::check(message, path, self.problems);
         routes::check(message, path, self.problems);
         sources::check(message, path, self.problems);

@@ -21,6 +21,7 @@
 pub mod address;
 pub mod article;
 mod cgroup;
+mod deadly;
 mod error;
 mod folder;
 pub mod http;
@@ -34,6 +35,7 @@ mod program;
 mod service;
 
 pub use address::Dual;
+pub use deadly::deadly;
 pub use error::Error;
 pub use folder::Folder;
 pub use lab::{Lab, sweep};

@@ -1,6 +1,6 @@
 //! Backends that fail: what the articles' retries and outlier detection make of them.
 
-use axoneme_testnet::{Layout, Namespace, http::Answer, mesh::Status, wait_until};
+use axoneme_testnet::{Layout, Namespace, deadly, http::Answer, mesh::Status, wait_until};
 use nix::sys::signal::Signal;
 
 use crate::scene::{INGRESS, OTHER, SAME, START, Scene};
@@ -56,34 +56,6 @@ fn a_backend_that_is_not_there_costs_no_request() {
     assert_eq!(answered_by(&all_is_well(&scene, &pod), "dead"), 0);
 }
 
-/// Envoy 1.40 dies of the first health check: HTTP/3 on a connection that has none. It has accepted the cluster by then.
-const DEADLY: &str = r#"
-apiVersion: cilium.io/v2
-kind: CiliumEnvoyConfig
-metadata:
-  name: deadly
-  namespace: cilium-test
-spec:
-  backendServices:
-  - name: echo-same-node
-    namespace: cilium-test
-  resources:
-  - "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster
-    name: deadly
-    connect_timeout: 5s
-    type: EDS
-    eds_cluster_config:
-      service_name: cilium-test/echo-same-node
-    health_checks:
-    - timeout: 1s
-      interval: 1s
-      unhealthy_threshold: 1
-      healthy_threshold: 1
-      http_health_check:
-        path: /health
-        codec_client_type: HTTP3
-"#;
-
 #[test]
 fn edge_11_a_config_that_kills_envoy_says_so_and_all_else_is_served() {
     let mut scene = Scene::start("kills", Layout::Routed);
@@ -96,7 +68,7 @@ fn edge_11_a_config_that_kills_envoy_says_so_and_all_else_is_served() {
     let proven = || Ok(std::fs::read_dir(&suspects).unwrap().count() == 0);
     wait_until("everything to be proven", START, proven).unwrap();
 
-    scene.article.write("deadly.yaml", DEADLY).unwrap();
+    scene.article.write("deadly.yaml", &deadly("cilium-test", 5)).unwrap();
     scene.mesh.wait_for("the cause to be found", START, crashed).unwrap();
     scene.wait_for(&[INGRESS, SAME, OTHER]);
     all_is_well(&scene, &pod);

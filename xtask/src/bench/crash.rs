@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use axoneme_testnet::wait_until;
+use axoneme_testnet::{deadly, wait_until};
 
 use super::{load::Connection, scene::Scene};
 
@@ -44,8 +44,7 @@ fn once(scene: &mut Scene, attempt: usize) -> Result<Crash> {
     let (told, asked) = thread::scope(|scope| {
         let probe = scope.spawn(|| client.enter(|| probe(start, &stop)));
         // Another content each time: what was found deadly once stays away.
-        let text = include_str!("deadly.yaml").replace("ATTEMPT", &attempt.to_string());
-        let told = fs::write(&file, text).map_err(anyhow::Error::from).and_then(|()| {
+        let told = fs::write(&file, deadly("bench", attempt)).map_err(anyhow::Error::from).and_then(|()| {
             let crashed = |message: &String| message.starts_with("ProxyCrashed: ");
             mesh.wait_for("the cause", LIMIT, |status| status.rejections.values().any(crashed))?;
             let told = start.elapsed();
