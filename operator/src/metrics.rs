@@ -27,6 +27,8 @@ pub const PUSH_SECONDS: &str = "axoneme_operator_push_duration_seconds";
 pub const NODES: &str = "axoneme_operator_connected_nodes";
 /// Nodes that have a loader but no stream.
 pub const NODES_ABSENT: &str = "axoneme_operator_absent_nodes";
+/// Nodes whose Envoys have no module to find hosts with, so that they get whole tables of shared Ingresses.
+pub const NODES_WITHOUT_MODULE: &str = "axoneme_operator_nodes_without_module";
 /// Resources that nodes programmed. Label `type`.
 pub const ACKS: &str = "axoneme_operator_acks_total";
 /// Resources that nodes rejected. Label `type`.
@@ -80,6 +82,7 @@ fn describe() {
     describe_histogram!(PUSH_SECONDS, Unit::Seconds, "From a source event to its intents on their way to the nodes.");
     describe_gauge!(NODES, "Nodes with an open stream.");
     describe_gauge!(NODES_ABSENT, "Nodes that have a pod of the node-loader but are not connected.");
+    describe_gauge!(NODES_WITHOUT_MODULE, "Nodes that get whole tables of shared Ingresses, for want of a module.");
     describe_counter!(ACKS, "Resources that nodes programmed, by type.");
     describe_counter!(NACKS, "Resources that nodes rejected, by type.");
     describe_counter!(AUTH_REFUSED, "Streams refused, by reason.");
@@ -109,6 +112,7 @@ pub fn gather(engine: &Engine) {
     }
     gauge!(NODES).set(number(engine.intents().nodes()));
     gauge!(NODES_ABSENT).set(number(engine.intents().absent_nodes().count()));
+    gauge!(NODES_WITHOUT_MODULE).set(number(engine.nodes_without_module()));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]

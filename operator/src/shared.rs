@@ -76,6 +76,8 @@ pub struct Change {
     pub rivals: BTreeSet<ObjectKey>,
     /// Backends that nobody named before, or nobody names any more.
     pub backends: BTreeSet<Backend>,
+    /// Secrets with certificates of whose Ingresses something changed.
+    pub secrets: BTreeSet<Name>,
 }
 
 impl Change {
@@ -84,6 +86,7 @@ impl Change {
         self.hosts.extend(other.hosts);
         self.rivals.extend(other.rivals);
         self.backends.extend(other.backends);
+        self.secrets.extend(other.secrets);
     }
 }
 
@@ -94,6 +97,8 @@ pub struct Shared {
     claims: BTreeMap<ObjectKey, Claim>,
     /// How many Ingresses name each backend.
     backends: BTreeMap<Backend, usize>,
+    /// How many Ingresses bring a certificate out of each Secret.
+    secrets: BTreeMap<Name, usize>,
 }
 
 /// What one Ingress has a part in.
@@ -102,6 +107,7 @@ struct Claim {
     rank: Rank,
     hosts: BTreeSet<Host>,
     backends: BTreeSet<Backend>,
+    secrets: BTreeSet<Name>,
 }
 
 /// What an Ingress contributes, by its model. What Envoy would refuse is not among it: it would refuse other Ingresses' routes with
@@ -130,9 +136,13 @@ impl Shared {
         let mut change = Change::default();
         let before = self.claims.remove(owner);
         let backends: BTreeSet<_> = wanted.values().flat_map(backends).cloned().collect();
-        self.count(before.as_ref().map(|claim| &claim.backends), &backends, &mut change);
+        let secrets: BTreeSet<_> = wanted.values().filter_map(|it| it.certificate.clone()).collect();
+        change.backends = count(&mut self.backends, before.as_ref().map(|claim| &claim.backends), &backends);
+        change.secrets = count(&mut self.secrets, before.as_ref().map(|claim| &claim.secrets), &secrets);
+        // Also those that it named before: what is in them may be new.
+        change.secrets.extend(secrets.iter().cloned());
 
-        let claim = Claim { rank: rank.clone(), hosts: wanted.keys().cloned().collect(), backends };
+        let claim = Claim { rank: rank.clone(), hosts: wanted.keys().cloned().collect(), backends, secrets };
         if let Some(before) = before {
             for host in before.hosts.iter().filter(|host| before.rank != *rank || !claim.hosts.contains(*host)) {
                 self.remove(&before.rank, host);
@@ -163,36 +173,48 @@ impl Shared {
         }
     }
 
-    fn count(&mut self, before: Option<&BTreeSet<Backend>>, after: &BTreeSet<Backend>, change: &mut Change) {
-        let none = BTreeSet::new();
-        let before = before.unwrap_or(&none);
-        for backend in after.difference(before) {
-            let count = self.backends.entry(backend.clone()).or_default();
-            if *count == 0 {
-                change.backends.insert(backend.clone());
-            }
-            *count += 1;
-        }
-        for backend in before.difference(after) {
-            let Some(count) = self.backends.get_mut(backend) else { continue };
-            *count -= 1;
-            if *count == 0 {
-                self.backends.remove(backend);
-                change.backends.insert(backend.clone());
-            }
-        }
-    }
-
     /// Whether nobody contributes anything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.hosts.is_empty()
     }
 
+    /// Every host that somebody contributes to.
+    pub fn all(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.keys()
+    }
+
     /// Whether some Ingress names this backend.
     #[must_use]
     pub fn names(&self, backend: &Backend) -> bool {
         self.backends.contains_key(backend)
+    }
+
+    /// Whether some Ingress brings a certificate out of this Secret.
+    #[must_use]
+    pub fn names_secret(&self, secret: &Name) -> bool {
+        self.secrets.contains_key(secret)
+    }
+
+    /// The certificate of a host: that of the oldest Ingress that brings one.
+    #[must_use]
+    pub fn certificate(&self, host: &Host) -> Option<&Name> {
+        self.certified(host).map(|(_, secret)| secret)
+    }
+
+    fn certified(&self, host: &Host) -> Option<(&Rank, &Name)> {
+        let mut all = self.hosts.get(host)?.iter();
+        all.find_map(|(rank, it)| it.certificate.as_ref().map(|secret| (rank, secret)))
+    }
+
+    /// Hosts for which an Ingress brings a certificate and an older one another. Costs its hosts.
+    pub fn lost_certificates(&self, owner: &ObjectKey) -> impl Iterator<Item = (&Host, &ObjectKey)> {
+        let claim = self.claims.get(owner);
+        claim.into_iter().flat_map(|claim| claim.hosts.iter().map(move |host| (claim, host))).filter_map(|(claim, host)| {
+            let mine = self.hosts.get(host)?.get(&claim.rank)?.certificate.as_ref()?;
+            let (winner, secret) = self.certified(host)?;
+            (secret != mine).then_some((host, &winner.1))
+        })
     }
 
     /// What is said of a host, by those who are heard, the oldest first.
@@ -263,6 +285,33 @@ pub fn refusals(model: &HttpModel) -> impl Iterator<Item = (&Host, &PathMatch, S
 fn refusal(route: &Route) -> Option<String> {
     let PathMatch::Regex(regex) = &route.matcher else { return None };
     regex::check(regex).err()
+}
+
+/// Counts who names what. Gives what nobody named before, or nobody names any more.
+fn count<T: Ord + Clone>(
+    counts: &mut BTreeMap<T, usize>,
+    before: Option<&BTreeSet<T>>,
+    after: &BTreeSet<T>,
+) -> BTreeSet<T> {
+    let none = BTreeSet::new();
+    let before = before.unwrap_or(&none);
+    let mut changed = BTreeSet::new();
+    for named in after.difference(before) {
+        let count = counts.entry(named.clone()).or_default();
+        if *count == 0 {
+            changed.insert(named.clone());
+        }
+        *count += 1;
+    }
+    for named in before.difference(after) {
+        let Some(count) = counts.get_mut(named) else { continue };
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(named);
+            changed.insert(named.clone());
+        }
+    }
+    changed
 }
 
 fn backends(contribution: &Contribution) -> impl Iterator<Item = &Backend> {

@@ -116,3 +116,62 @@ fn a_change_of_one_slice_sends_one_assignment() {
         local.drive(&mut engine, SourceEvent::Delete(ObjectKey::new(Kind::EndpointSlice, "default", "big-7")));
     assert_eq!(names(&changes), ["ClusterLoadAssignment default/big:80"]);
 }
+
+const SHARED_HOSTS: usize = 10_000;
+const HOSTS_OF_ONE: usize = 100;
+
+/// A shared Ingress with a hundred hosts.
+fn shared_ingress(at: usize, path: &str) -> String {
+    let rule = |host: usize| {
+        format!(
+            "{{host: h{host}.shop-{at}.example, http: {{paths: [{{path: {path}, pathType: Prefix, backend: {{service: {{name: \
+             app, port: {{number: 80}}}}}}}}]}}}}"
+        )
+    };
+    let rules: Vec<_> = (0..HOSTS_OF_ONE).map(rule).collect();
+    shared(&format!("web-{at}"), &rules.join(", "))
+}
+
+fn shared(name: &str, rules: &str) -> String {
+    format!(
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}, annotations: \
+         {{ingress.cilium.io/loadbalancer-mode: shared}}}}\nspec: {{ingressClassName: cilium, rules: [{rules}]}}\n---\n"
+    )
+}
+
+#[test]
+fn at_ten_thousand_shared_hosts_an_edit_is_one_small_table() {
+    let (mut engine, mut local) = (Engine::new(), Local::new(support::pools()));
+    engine.node_opens("n", true);
+    let all: String = (0..SHARED_HOSTS / HOSTS_OF_ONE).map(|at| shared_ingress(at, "/")).collect();
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: app}\nspec: {ports: [{port: 80}]}\n---\n";
+    for event in support::text(&(all + service)).resets() {
+        local.drive(&mut engine, event);
+    }
+    let rule = |path: &str| {
+        format!(
+            "{{host: one.example, http: {{paths: [{{path: {path}, pathType: Prefix, backend: {{service: {{name: app, port: \
+             {{number: 80}}}}}}}}]}}}}"
+        )
+    };
+    let shard = axoneme_hostkey::shard(b"one.example");
+    let table = format!("RouteConfiguration axoneme/cilium-ingress/shard-{shard}");
+    let size = |engine: &Engine, changes: &Changes| {
+        let view = engine.intents().view("n");
+        let (url, name) = changes.intents.first().unwrap();
+        axoneme_xds::View::get(&view, url, name).unwrap().body.len()
+    };
+    for path in ["/", "/new"] {
+        let changes = edit(&mut engine, &mut local, &shared("one", &rule(path)));
+        assert_eq!(names(&changes), [table.clone()], "added, or edited");
+        assert!(size(&engine, &changes) <= 2000, "{} bytes", size(&engine, &changes));
+    }
+    // The same once more: nothing.
+    assert_eq!(edit(&mut engine, &mut local, &shared("one", &rule("/new"))), Changes::default());
+    let changes = local.drive(&mut engine, SourceEvent::Delete(ObjectKey::new(Kind::Ingress, "default", "one")));
+    assert_eq!(names(&changes), [table]);
+    // All hosts of all Ingresses share the clusters of their backend.
+    let view = engine.intents().view("n");
+    let clusters = view.iter().filter(|it| it.type_url.ends_with(".Cluster"));
+    assert_eq!(clusters.count(), 2);
+}

@@ -22,7 +22,7 @@ struct File {
     version: u8,
 }
 
-const KINDS: u8 = 10;
+const KINDS: u8 = 11;
 const NAMES: u8 = 2;
 const VERSIONS: u8 = 4;
 
@@ -103,6 +103,18 @@ impl File {
                 },
                 v % 2,
                 v / 2,
+            ),
+            // Both of them want the same hosts in some versions, and one of them moves.
+            9 => format!(
+                "{{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {{name: common-{n}, creationTimestamp: \
+                 \"2026-01-0{}T00:00:00Z\", annotations: {{ingress.cilium.io/loadbalancer-mode: {}}}}}, spec: \
+                 {{ingressClassName: cilium, {} rules: [{{host: \"{}\", http: {{paths: [{{path: /{}, pathType: Prefix, \
+                 backend: {{service: {{name: service-{n}, port: {{number: 80}}}}}}}}]}}}}]}}}}",
+                1 + (v + n) % 3,
+                if v == 3 && n == 1 { "dedicated" } else { "shared" },
+                if v == 2 { "defaultBackend: {service: {name: service-0, port: {number: 81}}}," } else { "" },
+                ["a.example", "*.example", "a.example", "b.example"][v as usize],
+                v % 2,
             ),
             _ => format!(
                 "{{apiVersion: v1, kind: Node, metadata: {{name: {}, labels: {{zone: z{}}}}}}}",
@@ -282,6 +294,44 @@ proptest! {
             prop_assert_eq!(changes, Changes::default());
         }
     }
+}
+
+proptest! {
+    // A node with the module has thousands of tables, so there are few cases.
+    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
+
+    /// The same for shared hosts in shards, beside a node that has them in one table.
+    #[test]
+    fn edits_of_shards_add_up_to_a_fresh_start(edits in prop::collection::vec((shared_file(), prop::bool::weighted(0.7)), 1..12)) {
+        let opens = |engine: &mut Engine| {
+            engine.node_opens(NODES[0], false);
+            engine.node_opens(NODES[1], true);
+        };
+        let mut folder = Folder::default();
+        let (mut engine, mut local) = support::run(&folder);
+        opens(&mut engine);
+        let mut told = Told::all(&engine);
+        for (file, keep) in edits {
+            let text = file.text();
+            for event in folder.update(Path::new(&file.path()), keep.then_some(&text)) {
+                let changes = local.drive(&mut engine, event);
+                told.hear(&engine, &changes);
+            }
+        }
+        let (mut fresh, _) = support::run(&folder);
+        opens(&mut fresh);
+        prop_assert!(told == Told::all(&engine), "deltas are not what changed");
+        prop_assert!(told == Told::all(&fresh), "a fresh start is another");
+    }
+}
+
+/// Shared Ingresses and the Services that they name.
+fn shared_file() -> impl Strategy<Value = File> {
+    (prop_oneof![3 => Just(9), 1 => Just(4)], 0..NAMES, 0..VERSIONS).prop_map(|(kind, name, version)| File {
+        kind,
+        name,
+        version,
+    })
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What the Envoys of nodes can do.
 
+use std::collections::BTreeSet;
+
 use super::{Changes, Engine};
 
 impl Engine {
@@ -9,6 +11,15 @@ impl Engine {
         if self.intents.has_module(node) != has_module {
             tracing::info!(node, has_module, "what the node's Envoy can do changed");
         }
-        Changes { intents: self.intents.set_module(node, has_module), ..Changes::default() }
+        self.shared.opens(node, has_module);
+        let mut intents = self.settle_tables(&BTreeSet::new()).keys;
+        intents.extend(self.intents.set_module(node, has_module));
+        Changes { intents, ..Changes::default() }
+    }
+
+    /// How many nodes get whole tables of shared Ingresses. One that said nothing of its Envoy does.
+    #[must_use]
+    pub fn nodes_without_module(&self) -> usize {
+        self.shared.nodes_without_module()
     }
 }

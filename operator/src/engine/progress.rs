@@ -1,12 +1,16 @@
 //! How far objects got: nodes come, answer and go, and statuses follow.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axoneme_xds::Outcome;
 
 use super::{Changes, ConfigStatus, Engine, Target, Write};
+use crate::problem::{Problem, Reason};
 use crate::source::{Kind, ObjectKey};
+
+/// Refusals of an Ingress that are told, each in other words.
+const TOLD: usize = 3;
 
 impl Engine {
     /// Statuses of Envoy configs that are other than shown. Kept apart from [`Engine::apply`], so that the answers of
@@ -104,5 +108,39 @@ impl Engine {
         let owners: Vec<_> = self.intents.owners(type_url, name).cloned().collect();
         self.unsettled.extend(owners.iter().filter(|owner| self.index.config(owner).is_some()).cloned());
         owners
+    }
+
+    /// Looks again at Ingresses of which nodes refused something, and at these. An Ingress has no condition, so that is among
+    /// its problems. Costs what they offer, times the nodes where any refuses.
+    pub fn settle_refusals(&mut self, answered: &[ObjectKey]) -> Changes {
+        let mut changes = Changes::default();
+        let answered = answered.iter().filter(|owner| self.is_refused(owner)).cloned();
+        let owners: BTreeSet<_> = answered.chain(std::mem::take(&mut self.refused)).collect();
+        for owner in owners {
+            self.settle_problems(&owner, &mut changes);
+            if self.is_refused(&owner) {
+                self.refused.insert(owner);
+            }
+        }
+        changes
+    }
+
+    fn is_refused(&self, owner: &ObjectKey) -> bool {
+        owner.kind == Kind::Ingress && self.intents.is_refused(owner)
+    }
+
+    /// What nodes refuse of an Ingress: of many that say the same, the first by name.
+    pub(super) fn refusals(&self, owner: &ObjectKey) -> Vec<Problem> {
+        if !self.is_refused(owner) {
+            return Vec::new();
+        }
+        let mut told = BTreeMap::new();
+        for refusal in self.intents.programmed(owner).rejections {
+            told.entry(refusal.message).or_insert((refusal.node, refusal.resource));
+        }
+        let problem = |(message, (node, resource))| {
+            Problem::error(Reason::Invalid, "", format!("node {node} refuses {resource}: {message}"))
+        };
+        told.into_iter().take(TOLD).map(problem).collect()
     }
 }

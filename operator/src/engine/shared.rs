@@ -6,17 +6,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axoneme_xds::Key;
-use bytes::Bytes;
 
 use super::writes::{DummySlice, IngressService, Owner};
 use super::{Changes, Engine, Target, Write};
-use crate::intents::{Audience, Intent, Rank};
+use crate::intents::{Audience, Delta, Intent, Rank};
 use crate::model::options::{RequestedType, ServiceOptions};
 use crate::model::{Backend, Host, IngressDefaults, field_of};
 use crate::problem::{Problem, Reason};
 use crate::shared::{Change, Contribution, Lost, Shared};
 use crate::source::{Kind, LoadBalancerAddress, Name, ObjectKey};
-use crate::translate::shared::{self, Form, Origin};
+use crate::translate::shared::{self, Origin};
+
+mod certificates;
+mod tables;
+
+use certificates::Certificates;
+use tables::{Maker, Shards, Whole};
 
 /// What the engine keeps of shared mode.
 #[derive(Debug, Default)]
@@ -24,10 +29,14 @@ pub(super) struct SharedMode {
     hosts: Shared,
     /// The Ingresses that have the address of the shared Service in their status, or should.
     members: BTreeSet<Name>,
-    /// Hosts as pieces of the table.
-    pieces: BTreeMap<Host, Bytes>,
-    /// Nodes have the listener.
-    is_listening: bool,
+    /// For nodes without the module, or as long as there is no node.
+    whole: Option<Whole>,
+    /// For nodes with it.
+    shards: Option<Shards>,
+    /// Nodes that opened a stream, and whether their Envoys have the module.
+    nodes: BTreeMap<Arc<str>, bool>,
+    /// Which certificate each host shows.
+    certificates: Certificates,
     /// What changed since nodes were told.
     change: Change,
     /// The addresses that members were told last.
@@ -56,13 +65,41 @@ impl SharedMode {
         self.change.extend(self.hosts.set(&(membership.created, ingress.clone()), membership.hosts));
     }
 
+    /// A node opens a stream, and says whether its Envoy has the module.
+    pub(super) fn opens(&mut self, node: &str, has_module: bool) {
+        let before = self.nodes.insert(node.into(), has_module);
+        if !has_module && before != Some(false) {
+            tracing::warn!(
+                node,
+                "the node's Envoy has no module to find hosts with: it gets one table of all shared Ingresses, which every edit \
+                 of one sends anew"
+            );
+        }
+    }
+
+    /// What a node said counts no more.
+    pub(super) fn forget(&mut self, node: &str) {
+        self.nodes.remove(node);
+    }
+
+    /// How many nodes get whole tables.
+    pub(super) fn nodes_without_module(&self) -> usize {
+        self.nodes.values().filter(|has| !**has).count()
+    }
+
     /// Routes of an Ingress that older ones have.
     pub(super) fn lost(&self, ingress: &ObjectKey) -> Vec<Lost> {
         self.hosts.lost(ingress)
     }
 }
 
-/// The owner of everything in shared mode: as old as can be, so nobody takes its place.
+/// The owner of what is for nodes with the module only: its listener has the same name.
+fn sharded_rank(defaults: &IngressDefaults) -> Rank {
+    let (age, owner) = rank(defaults);
+    (age, ObjectKey::new(owner.kind, "", &format!("{}:shards", owner.name.name)))
+}
+
+/// The owner of everything else in shared mode: as old as can be, so nobody takes its place.
 fn rank(defaults: &IngressDefaults) -> Rank {
     // Real Ingresses have a namespace.
     (i64::MIN, ObjectKey::new(Kind::Ingress, "", &defaults.shared_service.name))
@@ -81,15 +118,18 @@ impl Engine {
         let mut rivals = change.rivals.clone();
         if is_touched || change != Change::default() {
             let mut amended = self.shared_clusters(&change.backends, endpoints);
-            if !change.hosts.is_empty() {
-                self.shared_routes(&change.hosts, &mut amended);
-            }
+            amended.extend(self.shared_secrets(&change.secrets));
+            self.shared.certificates.update(&self.shared.hosts, &change.hosts);
+            let tables = self.settle_tables(&change.hosts);
             let name = &self.defaults.shared_service;
             let service = self.index.service(name).filter(|_| !self.shared.hosts.is_empty());
-            amended.extend(shared::redirects(&Origin::of(name), service, name));
-            let delta = self.intents.amend(&rank(&self.defaults), &Arc::new(Audience::All), amended);
-            changes.intents.extend(delta.keys);
-            rivals.extend(delta.rivals);
+            let is_proxied = self.defaults.proxy_protocol;
+            amended.extend(shared::redirects(&Origin::of(name), service, name, is_proxied));
+            let others = self.intents.amend(&rank(&self.defaults), &Arc::new(Audience::All), amended);
+            for delta in [tables, others] {
+                changes.intents.extend(delta.keys);
+                rivals.extend(delta.rivals);
+            }
             rivals.extend(self.shared_address());
         }
         rivals
@@ -119,36 +159,21 @@ impl Engine {
         amended
     }
 
-    /// The table of all hosts, and the listener that has it. Costs the bytes of all hosts, once encoded.
-    fn shared_routes(&mut self, changed: &BTreeSet<Host>, amended: &mut BTreeMap<Key, Option<Intent>>) {
+    /// Brings the tables up to date, each form for the nodes that need it.
+    pub(super) fn settle_tables(&mut self, changed: &BTreeSet<Host>) -> Delta {
+        let SharedMode { hosts, certificates, whole, shards, nodes, .. } = &mut self.shared;
         let origin = Origin::of(&self.defaults.shared_service);
-        let anywhere = self.shared.hosts.host(&Host::Any);
-        let SharedMode { hosts, pieces, is_listening, .. } = &mut self.shared;
-        let mut changed = changed.clone();
-        if changed.contains(&Host::Any) {
-            // To Envoy their patterns match more than they mean, and that is the others' then.
-            changed.extend(pieces.keys().filter(|host| matches!(host, Host::Wildcard(_))).cloned());
+        let maker = Maker { origin, hosts, certificates, defaults: &self.defaults };
+        let of_whole = tables::settle(whole, nodes.is_empty() || nodes.values().any(|has| !has), &maker, changed);
+        let of_shards = tables::settle(shards, nodes.values().any(|has| *has), &maker, changed);
+        let mut told = Delta::default();
+        for (has_module, amended) in [(false, of_whole), (true, of_shards)] {
+            let rank = if has_module { sharded_rank(&self.defaults) } else { rank(&self.defaults) };
+            let delta = self.intents.amend(&rank, &Arc::new(Audience::by_module(has_module)), amended);
+            told.keys.extend(delta.keys);
+            told.rivals.extend(delta.rivals);
         }
-        for host in &changed {
-            let Some(served) = hosts.host(host) else {
-                pieces.remove(host);
-                continue;
-            };
-            let form = Form::Pattern { anywhere: anywhere.as_ref() };
-            if let Some(piece) = told(shared::piece(&origin, host, &served, form), "host", &host.pattern()) {
-                pieces.insert(host.clone(), piece);
-            }
-        }
-        let is_served = !hosts.is_empty();
-        if std::mem::replace(is_listening, is_served) != is_served {
-            let listener = || told(shared::whole_listener(&origin, &self.defaults), "listener", "");
-            amended.insert(origin.listener_key(), is_served.then(listener).flatten());
-        }
-        let table = || {
-            let head = told(shared::pattern_head(), "table", "")?;
-            Some(shared::routes(origin.table(), shared::table(&origin.table(), &head, pieces.values())))
-        };
-        amended.insert(origin.table_key(), is_served.then(table).flatten());
+        told
     }
 
     /// The Ingresses that show another address than the shared Service has now.

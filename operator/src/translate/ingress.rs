@@ -106,7 +106,8 @@ fn own(ingress: &Ingress, index: &Index, rendered: &Rendered) -> Output {
     let owner = ObjectKey { kind: Kind::Ingress, name: ingress.meta.name.clone() };
     if let Some(service) = index.service(&own).filter(|_| rendered.model.exposure == Exposure::Service) {
         for port in PORTS.into_iter().filter_map(|port| service.port(port)) {
-            let intent = redirects::redirect(service, port, &origin.listener(), &owner);
+            let is_proxied = rendered.model.connection.proxy_protocol;
+            let intent = redirects::redirect(service, port, &origin.listener(), &owner, is_proxied);
             intent.into_iter().for_each(|intent| output.put_intent(intent));
         }
     }
@@ -163,7 +164,7 @@ fn render(origin: &Origin, model: HttpModel) -> Rendered {
             Speaks::Http2 => &[true],
         };
         for http2 in versions {
-            let cluster = cluster::json(&origin.cluster(backend, *http2), &endpoints, *http2);
+            let cluster = cluster::json(&origin.cluster(backend, *http2), &endpoints, *http2, backend.keeps_clients);
             put(&mut output, &cluster, Some(endpoints.clone()));
         }
         output.endpoints.insert(EndpointsName { service: backend.service.clone(), name: endpoints });
@@ -171,7 +172,8 @@ fn render(origin: &Origin, model: HttpModel) -> Rendered {
     for target in model.targets() {
         let endpoints: Arc<str> =
             format!("{}/{}:{}", target.service.namespace, target.service.name, target.port).into();
-        put(&mut output, &cluster::tcp(&origin.passthrough(target), &endpoints), Some(endpoints.clone()));
+        let cluster = cluster::tcp(&origin.passthrough(target), &endpoints, target.keeps_clients);
+        put(&mut output, &cluster, Some(endpoints.clone()));
         output.endpoints.insert(EndpointsName { service: target.service.clone(), name: endpoints });
     }
     let mut sides = BTreeMap::from([(Side::Plain, origin.routes(Side::Plain))]);
@@ -202,6 +204,6 @@ fn put(output: &mut Output, json: &Value, endpoints: Option<Arc<str>>) {
 }
 
 /// Where Envoy asks for what a resource names.
-fn ads() -> Value {
+pub(super) fn ads() -> Value {
     serde_json::json!({ "ads": {}, "resource_api_version": "V3" })
 }

@@ -8,22 +8,25 @@ use std::sync::Arc;
 
 use axoneme_api::names;
 use axoneme_envoy::{EnvoyResource, ResourceKind};
-use axoneme_xds::{Key, Resource};
+use axoneme_xds::{Key, Resource, type_urls::SCOPED_ROUTE};
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::ingress::{cluster, listener};
-use super::{EndpointsName, problem, redirects};
+use super::{EndpointsName, Output, problem, redirects, secrets};
+use crate::index::Index;
 use crate::intents::Intent;
-use crate::model::{Backend, Connection, HttpModel, IngressDefaults, Speaks};
+use crate::model::{Backend, Connection, Host, HttpModel, IngressDefaults, Speaks};
 use crate::problem::Problem;
 use crate::source::{Kind, Name, ObjectKey, Service};
 
 mod hosts;
+mod sharded;
 mod table;
 
 pub use hosts::{Form, piece, shard};
-pub use table::{pattern_head, table};
+pub use sharded::{scope, shard_head, sharded_listener};
+pub use table::pattern_head;
 
 /// Ports of the Service that the listener serves.
 const PORTS: [u16; 2] = [80, 443];
@@ -67,6 +70,21 @@ impl Origin {
         format!("{}/shard-{shard}", self.0)
     }
 
+    fn secret(&self, name: &Name) -> String {
+        format!("{}/{}:{}", self.0, name.namespace, name.name)
+    }
+
+    /// What nodes are told of a Secret.
+    #[must_use]
+    pub fn secret_key(&self, name: &Name) -> Key {
+        (ResourceKind::Secret.type_url().into(), self.secret(name).into())
+    }
+
+    /// What nodes are told of a shard: the table and its scope.
+    pub fn shard_keys(&self, shard: u32) -> [Key; 2] {
+        [ResourceKind::Route.type_url(), SCOPED_ROUTE].map(|type_url| (type_url.into(), self.shard(shard).into()))
+    }
+
     fn cluster(&self, backend: &Backend, http2: bool) -> String {
         let suffix = if http2 { ":h2" } else { "" };
         format!("{}/{}:{}:{}{suffix}", self.0, backend.service.namespace, backend.service.name, backend.port)
@@ -102,22 +120,34 @@ pub fn endpoints(backend: &Backend) -> EndpointsName {
 pub fn clusters(origin: &Origin, backend: &Backend) -> Result<Vec<Intent>, Vec<Problem>> {
     let endpoints = endpoints(backend).name;
     let version = |http2: &bool| {
-        let json = cluster::json(&origin.cluster(backend, *http2), &endpoints, *http2);
+        let json = cluster::json(&origin.cluster(backend, *http2), &endpoints, *http2, backend.keeps_clients);
         Ok(intent(&decode(&json)?, Some(Arc::clone(&endpoints))))
     };
     versions(backend).iter().map(version).collect()
+}
+
+/// The certificate out of a Secret, as far as there is a good one.
+#[must_use]
+pub fn secret(origin: &Origin, name: &Name, index: &Index) -> Option<Intent> {
+    let mut output = Output::default();
+    secrets::put_in_force(&origin.secret(name), name, index, &mut output);
+    output.resources.into_values().next()
 }
 
 /// The listener whose routes are the one table.
 ///
 /// # Errors
 /// What Envoy would refuse.
-pub fn whole_listener(origin: &Origin, defaults: &IngressDefaults) -> Result<Intent, Vec<Problem>> {
-    Ok(intent(&decode(&whole_json(origin, defaults))?, None))
+pub fn whole_listener(
+    origin: &Origin,
+    defaults: &IngressDefaults,
+    certificates: &BTreeMap<Host, Name>,
+) -> Result<Intent, Vec<Problem>> {
+    Ok(intent(&decode(&whole_json(origin, defaults, certificates))?, None))
 }
 
-/// TLS has no place yet: the chain with the certificates of all hosts belongs beside the first one.
-fn whole_json(origin: &Origin, defaults: &IngressDefaults) -> Value {
+/// A chain for plain requests, and one for each name with a certificate: see ADR 26.
+fn whole_json(origin: &Origin, defaults: &IngressDefaults, certificates: &BTreeMap<Host, Name>) -> Value {
     let connection = Connection {
         idle: defaults.stream_idle_timeout,
         proxy_protocol: defaults.proxy_protocol,
@@ -125,30 +155,29 @@ fn whole_json(origin: &Origin, defaults: &IngressDefaults) -> Value {
         trusted_hops: defaults.trusted_hops,
         ..Connection::default()
     };
-    let model = HttpModel { connection, ..HttpModel::default() };
-    let none = |_: &Name| String::new();
-    let mut json = listener::json(&origin.listener(), &model, |_| origin.table(), none, |_| String::new());
-    // As the module does for shards: a full name is the name without its last dot.
-    json["filter_chains"][0]["filters"][0]["typed_config"]["strip_trailing_host_dot"] = Value::Bool(true);
-    json
+    let model = HttpModel { connection, certificates: certificates.clone(), ..HttpModel::default() };
+    let secret = |name: &Name| origin.secret(name);
+    listener::json(&origin.listener(), &model, |_| origin.table(), secret, |_| String::new())
 }
 
 /// The redirects of the Service's addresses to the listener, by name.
 #[must_use]
-pub fn redirects(origin: &Origin, service: Option<&Service>, name: &Name) -> BTreeMap<Key, Option<Intent>> {
+pub fn redirects(origin: &Origin, service: Option<&Service>, name: &Name, is_proxied: bool) -> BTreeMap<Key, Option<Intent>> {
     let owner = ObjectKey { kind: Kind::Service, name: name.clone() };
     let redirect = |port: u16| {
         let found = service.and_then(|service| Some((service, service.port(port)?)));
-        let intent = found.and_then(|(service, port)| redirects::redirect(service, port, &origin.listener(), &owner));
+        let intent = found
+            .and_then(|(service, port)| redirects::redirect(service, port, &origin.listener(), &owner, is_proxied));
         let name = names::redirect(&name.namespace, &name.name, port);
         ((axoneme_api::intent::REDIRECT.into(), name.into()), intent)
     };
     PORTS.into_iter().map(redirect).collect()
 }
 
-/// A table put together as an intent.
+/// A table of these hosts. Costs their bytes.
 #[must_use]
-pub fn routes(name: String, body: Bytes) -> Intent {
+pub fn routes<'a>(name: &str, head: &'a Bytes, pieces: impl Iterator<Item = &'a Bytes>) -> Intent {
+    let body = table::table(name, head, pieces);
     Intent { resource: Resource::new(ResourceKind::Route.type_url(), name, body), awaited: true, endpoints: None }
 }
 

@@ -26,7 +26,7 @@ pub fn pattern_head() -> Result<Bytes, Vec<Problem>> {
     head(json!({ "ignore_port_in_host_matching": true }))
 }
 
-fn head(fields: Value) -> Result<Bytes, Vec<Problem>> {
+pub(super) fn head(fields: Value) -> Result<Bytes, Vec<Problem>> {
     let mut json = fields;
     json["@type"] = json!(ResourceKind::Route.type_url());
     json["name"] = json!(PIECE);
@@ -34,8 +34,7 @@ fn head(fields: Value) -> Result<Bytes, Vec<Problem>> {
 }
 
 /// The table `name` with these hosts. Costs their bytes.
-#[must_use]
-pub fn table<'a>(name: &str, head: &'a Bytes, pieces: impl Iterator<Item = &'a Bytes>) -> Bytes {
+pub(super) fn table<'a>(name: &str, head: &'a Bytes, pieces: impl Iterator<Item = &'a Bytes>) -> Bytes {
     let mut table = Vec::new();
     prost::encoding::string::encode(1, &name.to_owned(), &mut table);
     pieces.chain([head]).for_each(|piece| table.extend_from_slice(piece));

@@ -15,7 +15,7 @@ fn shared(hosts: &[(Host, &str, Option<RedirectCode>)]) -> Shared {
     let mut shared = Shared::default();
     for (at, (host, path, https_only)) in hosts.iter().enumerate() {
         let service = Name::new("shop", "web");
-        let backend = Backend { service, port: "80".to_owned(), speaks: Speaks::Unknown };
+        let backend = Backend { service, port: "80".to_owned(), speaks: Speaks::Unknown, keeps_clients: false };
         let matcher = PathMatch::Prefix((*path).to_owned());
         let routes = vec![Route { matcher, action: Action::Forward(backend), implied: false }];
         let said = Contribution { routes, limits: Limits::default(), https_only: *https_only, certificate: None };
@@ -30,7 +30,7 @@ fn whole(shared: &Shared, hosts: &[Host]) -> Value {
     let form = Form::Pattern { anywhere: anywhere.as_ref() };
     let made = |host| piece(&origin(), host, &shared.host(host).unwrap(), form).unwrap();
     let pieces: Vec<_> = hosts.iter().map(made).collect();
-    let bytes = table("x/routes", &pattern_head().unwrap(), pieces.iter());
+    let bytes = table::table("x/routes", &pattern_head().unwrap(), pieces.iter());
     EnvoyResource::from_bytes(ResourceKind::Route, &bytes).unwrap().to_json().unwrap()
 }
 

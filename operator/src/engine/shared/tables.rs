@@ -1,0 +1,151 @@
+//! The tables of shared mode and the listener in front of them, in two forms: one table, and shards of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axoneme_hostkey::SHARDS;
+use axoneme_xds::Key;
+use bytes::Bytes;
+
+use super::{certificates::Certificates, told};
+use crate::intents::Intent;
+use crate::model::{Host, IngressDefaults};
+use crate::shared::Shared;
+use crate::translate::shared::{self, Form, Origin};
+
+/// What nodes are told anew: `None` for what is gone.
+pub(super) type Amended = BTreeMap<Key, Option<Intent>>;
+
+/// What tables are made of.
+pub(super) struct Maker<'a> {
+    pub(super) origin: Origin,
+    pub(super) hosts: &'a Shared,
+    pub(super) certificates: &'a Certificates,
+    pub(super) defaults: &'a IngressDefaults,
+}
+
+/// Tables in one form.
+pub(super) trait Tables: Default {
+    /// Takes in hosts that changed.
+    fn update(&mut self, maker: &Maker<'_>, changed: &BTreeSet<Host>) -> Amended;
+
+    /// Nobody needs this form any more.
+    fn withdrawn(maker: &Maker<'_>) -> Amended;
+}
+
+/// Keeps a form up to date while it is wanted. Its first time costs all hosts.
+pub(super) fn settle<T: Tables>(
+    tables: &mut Option<T>,
+    is_wanted: bool,
+    maker: &Maker<'_>,
+    changed: &BTreeSet<Host>,
+) -> Amended {
+    match tables {
+        Some(_) if !is_wanted => {
+            *tables = None;
+            T::withdrawn(maker)
+        }
+        Some(_) if changed.is_empty() => Amended::new(),
+        Some(tables) => tables.update(maker, changed),
+        None if is_wanted => tables.insert(T::default()).update(maker, &maker.hosts.all().cloned().collect()),
+        None => Amended::new(),
+    }
+}
+
+/// All hosts in one table, for an Envoy that cannot find a host among shards. An edit costs the bytes of all hosts.
+#[derive(Debug, Default)]
+pub(super) struct Whole {
+    pieces: BTreeMap<Host, Bytes>,
+    /// The certificates that the listener shows; `None` while there is none.
+    listening: Option<u64>,
+}
+
+impl Tables for Whole {
+    fn update(&mut self, maker: &Maker<'_>, changed: &BTreeSet<Host>) -> Amended {
+        let anywhere = maker.hosts.host(&Host::Any);
+        let mut changed = changed.clone();
+        if changed.contains(&Host::Any) {
+            // To Envoy their patterns match more than they mean, and that is the others' then.
+            changed.extend(self.pieces.keys().filter(|host| matches!(host, Host::Wildcard(_))).cloned());
+        }
+        for host in &changed {
+            note_piece(&mut self.pieces, maker, host, Form::Pattern { anywhere: anywhere.as_ref() });
+        }
+        let mut amended = Amended::new();
+        let is_served = !maker.hosts.is_empty();
+        let wanted = is_served.then(|| maker.certificates.revision());
+        if std::mem::replace(&mut self.listening, wanted) != wanted {
+            let make = || shared::whole_listener(&maker.origin, maker.defaults, maker.certificates.by_host());
+            amended.insert(maker.origin.listener_key(), is_served.then(|| told(make(), "listener", "")).flatten());
+        }
+        let name = maker.origin.table();
+        let table = || Some(shared::routes(&name, &told(shared::pattern_head(), "table", "")?, self.pieces.values()));
+        amended.insert(maker.origin.table_key(), is_served.then(table).flatten());
+        amended
+    }
+
+    fn withdrawn(maker: &Maker<'_>) -> Amended {
+        [(maker.origin.listener_key(), None), (maker.origin.table_key(), None)].into()
+    }
+}
+
+/// Hosts in a fixed number of tables, by the hashes of their keys. An edit costs the bytes of the few hosts of one shard.
+#[derive(Debug, Default)]
+pub(super) struct Shards {
+    shards: BTreeMap<u32, BTreeMap<Host, Bytes>>,
+    /// The certificates that the listener shows; `None` while there is none.
+    listening: Option<u64>,
+}
+
+impl Tables for Shards {
+    fn update(&mut self, maker: &Maker<'_>, changed: &BTreeSet<Host>) -> Amended {
+        let mut touched = BTreeSet::new();
+        for host in changed {
+            let shard = shared::shard(host);
+            note_piece(self.shards.entry(shard).or_default(), maker, host, Form::Key);
+            touched.insert(shard);
+        }
+        self.shards.retain(|_, hosts| !hosts.is_empty());
+        let wanted = (!maker.hosts.is_empty()).then(|| maker.certificates.revision());
+        let before = std::mem::replace(&mut self.listening, wanted);
+        if wanted.is_none() {
+            return if before.is_some() { Self::withdrawn(maker) } else { Amended::new() };
+        }
+        let mut amended = Amended::new();
+        if before != wanted {
+            let made = shared::sharded_listener(&maker.origin, maker.defaults, maker.certificates.by_host());
+            amended.insert(maker.origin.listener_key(), told(made, "listener", ""));
+        }
+        if before.is_none() {
+            amended.extend((0..SHARDS).map(|shard| {
+                let scope = shared::scope(&maker.origin, shard);
+                (scope.resource.key(), Some(scope))
+            }));
+            // An empty one as well: a scope without its table holds up the listener.
+            touched.extend(0..SHARDS);
+        }
+        let Some(head) = told(shared::shard_head(), "shard", "") else { return amended };
+        let none = BTreeMap::new();
+        amended.extend(touched.into_iter().map(|shard| {
+            let hosts = self.shards.get(&shard).unwrap_or(&none);
+            let table = shared::routes(&maker.origin.shard(shard), &head, hosts.values());
+            (table.resource.key(), Some(table))
+        }));
+        amended
+    }
+
+    fn withdrawn(maker: &Maker<'_>) -> Amended {
+        let keys = (0..SHARDS).flat_map(|shard| maker.origin.shard_keys(shard));
+        keys.chain([maker.origin.listener_key()]).map(|key| (key, None)).collect()
+    }
+}
+
+/// Puts the piece of a host, or takes it out. One that cannot be made leaves the last one.
+fn note_piece(pieces: &mut BTreeMap<Host, Bytes>, maker: &Maker<'_>, host: &Host, form: Form<'_>) {
+    let Some(served) = maker.hosts.host(host) else {
+        pieces.remove(host);
+        return;
+    };
+    if let Some(piece) = told(shared::piece(&maker.origin, host, &served, form), "host", &host.pattern()) {
+        pieces.insert(host.clone(), piece);
+    }
+}
