@@ -124,6 +124,8 @@ pub struct Engine {
     on_nodes: BTreeSet<ObjectKey>,
     /// Envoy configs whose status may have to be written.
     unsettled: BTreeSet<ObjectKey>,
+    /// Ingresses of which some node refuses something.
+    refused: BTreeSet<ObjectKey>,
     /// Objects whose present version cannot be read.
     unreadable: BTreeMap<ObjectKey, Unreadable>,
 }
@@ -370,7 +372,9 @@ impl Engine {
             now.push(desired::lost(owner, &type_url, &name, &winner));
         }
         now.extend(self.shared.lost(owner).iter().map(|lost| self.route_lost(owner, lost)));
+        now.extend(self.lost_certificates(owner));
         now.extend(self.unreadable.get(owner).map(desired::unreadable));
+        now.extend(self.refusals(owner));
         self.note_problems(owner, now, changes);
     }
 

@@ -15,7 +15,7 @@ mod modules;
 
 pub use answers::{Programmed, Rejection};
 
-use answers::{Answers, Said};
+use answers::{Answers, Heard, Said};
 
 /// Seniority: creation time, then kind and name. The lowest wins.
 pub type Rank = (i64, ObjectKey);
@@ -281,6 +281,13 @@ impl Intents {
     /// A node says that it runs a resource, or why not.
     pub fn answer(&mut self, node: &str, outcome: &Outcome) {
         self.answers.note(node, outcome);
+    }
+
+    /// Whether some node refused some version of what an owner offers. Costs what it offers.
+    #[must_use]
+    pub fn is_refused(&self, owner: &ObjectKey) -> bool {
+        let mut keys = self.owned.get(owner).into_iter().flatten();
+        keys.any(|key| self.answers.heard(key).is_some_and(Heard::is_refused))
     }
 
     /// How far an owner got. Costs what it offers times the nodes, a bit test each.

@@ -77,10 +77,11 @@ impl Engine {
     }
 
     /// What a node said on streams that ended, and did not repeat since, counts no more. A node that is not back is absent.
-    pub fn forget_node(&mut self, node: &str) {
+    pub fn forget_node(&mut self, node: &str) -> Changes {
         self.intents.forget_node(node);
         self.shared.forget(node);
         self.unsettle_all();
+        self.settle_refusals(self.refused.clone())
     }
 
     /// These nodes have a loader: they count in statuses also while they are not connected, and Ingresses that show the
@@ -110,17 +111,21 @@ impl Engine {
         owners
     }
 
-    /// Looks again at Ingresses of which nodes refused something, and at these. An Ingress has no condition, so that is among
-    /// its problems. Costs what they offer, times the nodes where any refuses.
-    pub fn settle_refusals(&mut self, answered: &[ObjectKey]) -> Changes {
+    /// Looks again at those of these objects that are Ingresses of which a node refuses something, or did. They have no condition
+    /// to say so, and say it among their problems. Costs what they offer, times the nodes where any refuses.
+    pub fn settle_refusals(&mut self, answered: impl IntoIterator<Item = ObjectKey>) -> Changes {
         let mut changes = Changes::default();
-        let answered = answered.iter().filter(|owner| self.is_refused(owner)).cloned();
-        let owners: BTreeSet<_> = answered.chain(std::mem::take(&mut self.refused)).collect();
+        let owners: BTreeSet<_> = answered.into_iter().collect();
         for owner in owners {
-            self.settle_problems(&owner, &mut changes);
-            if self.is_refused(&owner) {
-                self.refused.insert(owner);
+            let is_refused = self.is_refused(&owner);
+            if is_refused || self.refused.contains(&owner) {
+                self.settle_problems(&owner, &mut changes);
             }
+            if is_refused {
+                self.refused.insert(owner)
+            } else {
+                self.refused.remove(&owner)
+            };
         }
         changes
     }

@@ -159,6 +159,10 @@ impl Heard {
         said.into_iter().find(|said| *said != Said::Nothing).unwrap_or(Said::Nothing)
     }
 
+    pub(super) fn is_refused(&self) -> bool {
+        !self.refuses.is_empty()
+    }
+
     fn is_empty(&self) -> bool {
         self.runs.is_empty() && self.refuses.is_empty()
     }

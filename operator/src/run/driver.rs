@@ -252,6 +252,8 @@ impl<W: World> Driver<W> {
 
     fn answers(&mut self, told: &[Told]) {
         let departures = &mut self.departures;
+        let mut answered = Vec::new();
+        let mut changes = Changes::default();
         self.hub.update(|engine| {
             for told in told {
                 match told {
@@ -266,12 +268,15 @@ impl<W: World> Driver<W> {
                     Told::Answer(node, outcome) => {
                         let owners = engine.node_answered(node, outcome);
                         note(node, outcome, &owners);
+                        answered.extend(owners);
                     }
                 }
             }
+            changes = engine.settle_refusals(answered);
             // Answers change what is reported, not what nodes are told.
             Default::default()
         });
+        self.problems(&changes);
         if self.quiet_until.is_some() {
             // Nodes still speak: a look is worth it when they have ended.
             self.status_due = None;
@@ -293,10 +298,12 @@ impl<W: World> Driver<W> {
 
     fn forget(&mut self) {
         while let Some(node) = self.departures.take(Instant::now()) {
+            let mut changes = Changes::default();
             self.hub.update(|engine| {
-                engine.forget_node(&node);
+                changes = engine.forget_node(&node);
                 Default::default()
             });
+            self.problems(&changes);
         }
         self.settled();
     }

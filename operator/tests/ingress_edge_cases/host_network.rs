@@ -178,3 +178,40 @@ fn edge_20_without_the_mode_the_annotation_has_no_effect() {
     let listeners = world.resources(ResourceKind::Listener);
     assert!(listeners.len() == 1 && listeners[0].1["address"].is_null(), "{listeners:?}");
 }
+
+#[test]
+fn edge_20_what_a_node_cannot_bind_is_told() {
+    use axoneme_xds::{Outcome, View as _, type_urls};
+
+    let mut world = world(&format!("{PORT}: '80'"));
+    world.engine.node_connected("node");
+    let told = |world: &mut World, refusal: Option<&str>| {
+        let listener = world.engine.intents().view("node").get(type_urls::LISTENER, "host-port:80").unwrap();
+        let (type_url, name) = listener.key();
+        let version = Some(listener.version);
+        let outcome = match refusal {
+            Some(message) => Outcome::Nacked { type_url, name, version, message: message.to_owned() },
+            None => Outcome::Acked { type_url, name, version },
+        };
+        let owners = world.engine.node_answered("node", &outcome);
+        let changes = world.engine.settle_refusals(owners);
+        let of = |it: Vec<axoneme_operator::Problem>| it.into_iter().map(|it| it.message).collect::<Vec<_>>();
+        changes.problems.into_values().map(|change| (of(change.added), of(change.cleared))).next().unwrap_or_default()
+    };
+    let said = "node node refuses host-port:80: cannot bind '0.0.0.0:80': Address already in use";
+    let refusal = Some("cannot bind '0.0.0.0:80': Address already in use");
+    assert_eq!(told(&mut world, None), (vec![], vec![]));
+    assert_eq!(told(&mut world, refusal), (vec![said.to_owned()], vec![]));
+    assert_eq!(told(&mut world, refusal), (vec![], vec![]), "told once");
+    assert_eq!(told(&mut world, None), (vec![], vec![said.to_owned()]));
+    // A node that is gone for good refuses nothing.
+    told(&mut world, refusal);
+    world.engine.node_gone("node");
+    let changes = world.engine.forget_node("node");
+    assert_eq!(changes.problems.into_values().map(|change| change.cleared.len()).sum::<usize>(), 1);
+    // Nor does another version.
+    world.engine.node_connected("node");
+    told(&mut world, refusal);
+    world.apply(&named("web", "2026-01-01T00:00:00Z", &format!("{PORT}: '81'")));
+    assert_eq!(world.problems(), Vec::<String>::new());
+}
