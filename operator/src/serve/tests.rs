@@ -104,6 +104,25 @@ async fn a_node_that_trusts_another_authority_refuses_us() {
 }
 
 #[tokio::test]
+async fn a_node_is_told_nothing_before_it_is_known_what_its_envoy_can_do() {
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let (channel, server) = serve_local(Hub::new(Engine::new()), "node-1", sender, CancellationToken::new());
+    tokio::spawn(server);
+    let node = Node { client_features: vec![HOSTKEY_FEATURE.to_owned()], ..Node::default() };
+    let (mut subscription, driver) =
+        subscribe(Client::new(node, [type_urls::LISTENER]), channel, || Ok(MetadataMap::new()));
+    tokio::spawn(driver);
+    let Some(Heard::Opening { node, has_module: true, go }) = timeout(PATIENCE, heard.recv()).await.unwrap() else {
+        panic!("something else was heard")
+    };
+    assert_eq!(*node, *"node-1");
+    assert!(timeout(Duration::from_millis(200), subscription.next()).await.is_err(), "it was told something");
+    go.send(()).unwrap();
+    assert!(matches!(timeout(PATIENCE, subscription.next()).await.unwrap(), Some(Signal::Connected)));
+    assert!(matches!(heard.recv().await, Some(Heard::Stream(Event::Opened { .. }))));
+}
+
+#[tokio::test]
 async fn a_slow_handshake_holds_up_nobody() {
     let (address, trusted, _events) = server().await;
     let _silent = TcpStream::connect(address).await.unwrap();

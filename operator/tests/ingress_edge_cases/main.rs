@@ -16,6 +16,8 @@ mod proxies;
 mod routes;
 mod service;
 mod shared;
+mod shared_certificates;
 mod status;
+mod told;
 mod world;
 mod writes;
