@@ -12,6 +12,7 @@ mod host;
 mod ingest;
 pub mod options;
 mod passthrough;
+mod path;
 
 pub use certificates::named_secrets;
 pub use defaults::{HostNetwork, IngressDefaults, RedirectCode};
@@ -121,6 +122,8 @@ pub struct Backend {
     pub port: String,
     /// What it speaks.
     pub speaks: Speaks,
+    /// A client stays with its endpoint.
+    pub keeps_clients: bool,
 }
 
 /// What a backend understands.

@@ -10,6 +10,7 @@ use crate::intents::Intent;
 use crate::problem::{Problem, Reason};
 use crate::source::Name;
 
+mod affinity;
 pub mod config;
 pub mod endpoints;
 pub mod ingress;

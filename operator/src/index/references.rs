@@ -50,9 +50,7 @@ impl References {
 
     pub(super) fn note_config(&mut self, key: &ObjectKey, config: &EnvoyConfig) {
         self.forget(key);
-        let redirected = config.services.iter().map(|service| {
-            Name::new(service.namespace.as_deref().unwrap_or(config.default_namespace()), &service.name)
-        });
+        let redirected = config.services.iter().map(|service| service.full_name(config.default_namespace()));
         let backends = config.backend_services.iter().map(|backend| backend.service.clone());
         self.note_services(key, redirected.chain(backends).collect());
     }

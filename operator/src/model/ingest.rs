@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry;
 use super::certificates::{Certificates, certificates};
 use super::options::{Options, Passthrough};
 use super::passthrough::Passed;
+use super::path::normalised;
 use super::{
     Action, Backend, Connection, Host, HttpModel, IngressDefaults, Limits, PathMatch, Route, Speaks, Target,
     VirtualHost,
@@ -153,9 +154,9 @@ impl<'a> Ingest<'a> {
     }
 
     fn backend(&mut self, field: &str, backend: &source::Backend) -> Result<Backend, Problem> {
-        let (Target { service, port }, found) = self.find(field, backend, "requests get 503")?;
+        let (Target { service, port, keeps_clients }, found) = self.find(field, backend, "requests get 503")?;
         let speaks = self.speaks(&format!("{field}.service.port"), &service, found);
-        Ok(Backend { service, port, speaks })
+        Ok(Backend { service, port, speaks, keeps_clients })
     }
 
     fn target(&self, field: &str, backend: &source::Backend) -> Result<Target, Problem> {
@@ -210,7 +211,7 @@ impl<'a> Ingest<'a> {
             let why = format!("Service {service_name} has no TCP port {port} ({has}); {unavailable}");
             return Err(Problem::error(Reason::PortNotFound, field, why));
         };
-        Ok((Target { service: service_name, port }, found))
+        Ok((Target { service: service_name, port, keeps_clients: service.keeps_clients }, found))
     }
 
     /// What the Service says that its port speaks.
@@ -261,8 +262,9 @@ fn parse_path(rule: &PathRule, regex: bool) -> Result<PathMatch, (&'static str, 
         return Err(("path", format!("{path:?} must begin with / and hold neither ? nor #; the path is ignored")));
     }
     match &rule.path_type {
-        PathType::Exact => Ok(PathMatch::Exact(path.to_owned())),
+        PathType::Exact => Ok(PathMatch::Exact(normalised(path))),
         PathType::Prefix | PathType::ImplementationSpecific => {
+            let path = normalised(path);
             let trimmed = path.trim_end_matches('/');
             Ok(PathMatch::Prefix(if trimmed.is_empty() { "/" } else { trimmed }.to_owned()))
         }

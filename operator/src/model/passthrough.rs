@@ -15,6 +15,8 @@ pub struct Target {
     pub service: Name,
     /// Its port as written, by name or by number.
     pub port: String,
+    /// A client stays with its endpoint.
+    pub keeps_clients: bool,
 }
 
 /// The names of an Ingress that are passed through.

@@ -13,7 +13,7 @@ fn exact(name: &str) -> Host {
 }
 
 fn backend(service: &str) -> Backend {
-    Backend { service: Name::new("shop", service), port: "80".to_owned(), speaks: Speaks::Http1 }
+    Backend { service: Name::new("shop", service), port: "80".to_owned(), speaks: Speaks::Http1, keeps_clients: false }
 }
 
 fn route(path: &str, service: &str, implied: bool) -> Route {

@@ -47,6 +47,14 @@ pub struct ServiceRef {
     pub ports: BTreeSet<u16>,
 }
 
+impl ServiceRef {
+    /// With the namespace that it has when none is written.
+    #[must_use]
+    pub fn full_name(&self, default_namespace: &str) -> Name {
+        Name::new(self.namespace.as_deref().unwrap_or(default_namespace), &self.name)
+    }
+}
+
 /// One of `spec.backendServices`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendRef {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axoneme_envoy::{self as envoy, EnvoyResource, Policy, Refs, ResourceKind};
 
-use super::{EndpointsName, Output, problem, redirects, secrets};
+use super::{EndpointsName, Output, affinity, problem, redirects, secrets};
 use crate::index::Index;
 use crate::problem::{Problem, Reason, Severity};
 use crate::source::{EnvoyConfig, Name, Selector, ServiceRef, ServiceType};
@@ -30,6 +30,8 @@ pub struct Parsed {
     secrets: BTreeMap<String, (Name, String)>,
     /// Full names in the order of the document, and whether the listener has an address of its own.
     listeners: Vec<(String, bool)>,
+    /// Full names of the clusters that do not say how an endpoint is chosen.
+    open_clusters: Vec<Arc<str>>,
 }
 
 /// Decodes, checks and qualifies an object, and denies what `policy` does not allow. Costs reflection over all its resources.
@@ -41,7 +43,7 @@ pub fn parse(config: &EnvoyConfig, policy: &Policy) -> Result<Parsed, Vec<Proble
     let mut problems = own_problems(config);
     let owner = envoy::Owner { namespace: &config.meta.name.namespace, name: &config.meta.name.name };
     let mut resources = Vec::new();
-    let mut listeners = Vec::new();
+    let (mut listeners, mut open_clusters) = (Vec::new(), Vec::new());
     for (at, json) in config.resources().iter().enumerate() {
         let decoded = envoy::decode_under(json, &format!("spec.resources[{at}]"), policy).and_then(|mut resource| {
             envoy::qualify(&mut resource, &owner).map_err(|problem| vec![problem])?;
@@ -51,6 +53,9 @@ pub fn parse(config: &EnvoyConfig, policy: &Policy) -> Result<Parsed, Vec<Proble
             Ok(resource) => {
                 if resource.kind() == ResourceKind::Listener && !resource.is_internal_listener() {
                     listeners.push((resource.name().to_owned(), resource.has_address()));
+                }
+                if resource.kind() == ResourceKind::Cluster && affinity::is_open(json) {
+                    open_clusters.push(resource.name().into());
                 }
                 problems.extend(resource.warnings().iter().map(problem));
                 resources.push(resource);
@@ -70,7 +75,7 @@ pub fn parse(config: &EnvoyConfig, policy: &Policy) -> Result<Parsed, Vec<Proble
     output.problems.extend(problems);
     let (options, ignored) = Options::of(config);
     output.problems.extend(ignored);
-    Ok(Parsed { config: config.clone(), options, resources: output, secrets, listeners })
+    Ok(Parsed { config: config.clone(), options, resources: output, secrets, listeners, open_clusters })
 }
 
 impl Parsed {
@@ -189,6 +194,7 @@ pub fn translate(parsed: &Parsed, index: &Index) -> Output {
     let mut output = parsed.resources.clone();
     output.secrets = parsed.secrets();
     secrets::put(&parsed.secrets, index, &mut output);
+    keep_clients(parsed, index, &mut output);
     for (at, service) in parsed.config.services.iter().enumerate() {
         redirect_service(parsed, &format!("spec.services[{at}]"), service, index, &mut output);
     }
@@ -209,13 +215,33 @@ pub fn translate(parsed: &Parsed, index: &Index) -> Output {
     output
 }
 
+/// `sessionAffinity` of the Services that the object lists. What a cluster says itself stays.
+fn keep_clients(parsed: &Parsed, index: &Index, output: &mut Output) {
+    let config = &parsed.config;
+    let redirected = config.services.iter().map(|service| service.full_name(config.default_namespace()));
+    let listed = redirected.chain(config.backend_services.iter().map(|backend| backend.service.clone()));
+    let keeping: BTreeSet<Name> =
+        listed.filter(|name| index.service(name).is_some_and(|service| service.keeps_clients)).collect();
+    if keeping.is_empty() {
+        return;
+    }
+    for name in &parsed.open_clusters {
+        let key = (ResourceKind::Cluster.type_url().into(), name.clone());
+        let Some(intent) = output.resources.get_mut(&key) else { continue };
+        let endpoints = intent.endpoints.as_deref().and_then(EndpointsName::parse);
+        if endpoints.is_some_and(|endpoints| keeping.contains(&endpoints.service)) {
+            intent.resource = affinity::with_policy(&intent.resource);
+        }
+    }
+}
+
 fn redirect_service(parsed: &Parsed, field: &str, wanted: &ServiceRef, index: &Index, output: &mut Output) {
     let config = &parsed.config;
     let listener = match pick_listener(parsed, field, wanted) {
         Ok(listener) => listener,
         Err(problem) => return output.problems.push(problem),
     };
-    let name = Name::new(wanted.namespace.as_deref().unwrap_or(config.default_namespace()), &wanted.name);
+    let name = wanted.full_name(config.default_namespace());
     let Some(service) = index.service(&name) else {
         return output.problems.push(no_service(field, &name));
     };
@@ -235,7 +261,7 @@ fn redirect_service(parsed: &Parsed, field: &str, wanted: &ServiceRef, index: &I
         output.problems.push(Problem::error(Reason::PortNotFound, format!("{field}.name"), why));
     }
     for port in service.tcp_ports().filter(|port| all || wanted.ports.contains(&port.port)) {
-        let intent = redirects::redirect(service, port, listener, &config.key());
+        let intent = redirects::redirect(service, port, listener, &config.key(), false);
         intent.into_iter().for_each(|intent| output.put_intent(intent));
     }
 }

@@ -17,9 +17,18 @@ use crate::source::{ObjectKey, Service, ServicePort};
 ///
 /// `spec.loadBalancerSourceRanges` is about what the load balancer hands out, as in kube-proxy: cluster IPs, external IPs and
 /// node ports are open to everybody. A range that is none lets nobody in.
-pub(super) fn redirect(service: &Service, port: &ServicePort, listener: &str, owner: &ObjectKey) -> Option<Intent> {
-    let restricted: BTreeSet<IpAddr> =
-        if service.source_ranges.is_empty() { BTreeSet::new() } else { service.balanced().collect() };
+///
+/// With `is_proxied` the address of a packet is that of a proxy, which says the client's in a PROXY protocol header: there is
+/// nothing to compare.
+pub(super) fn redirect(
+    service: &Service,
+    port: &ServicePort,
+    listener: &str,
+    owner: &ObjectKey,
+    is_proxied: bool,
+) -> Option<Intent> {
+    let is_open = is_proxied || service.source_ranges.is_empty();
+    let restricted: BTreeSet<IpAddr> = if is_open { BTreeSet::new() } else { service.balanced().collect() };
     let frontend = |ip| Frontend {
         listed_sources_only: restricted.contains(&ip),
         ..Frontend::new(SocketAddr::new(ip, port.port))
@@ -53,6 +62,10 @@ mod tests {
 
     /// The redirect of port 80 of a Service of this `spec`, with 203.0.113.7 and 2001:db8::7 from its load balancer.
     fn of(spec: &serde_json::Value) -> Redirect {
+        proxied(spec, false)
+    }
+
+    fn proxied(spec: &serde_json::Value, is_proxied: bool) -> Redirect {
         let mut object = serde_json::json!({
             "metadata": { "namespace": "default", "name": "web" },
             "spec": { "type": "LoadBalancer", "clusterIPs": ["10.96.0.1"], "externalIPs": ["198.51.100.1"],
@@ -64,7 +77,7 @@ mod tests {
         }
         let service = Service::from(&serde_json::from_value::<k8s::Service>(object).unwrap());
         let owner = ObjectKey { kind: Kind::CiliumEnvoyConfig, name: Name::new("default", "web") };
-        let intent = redirect(&service, service.port(80).unwrap(), "l", &owner).unwrap();
+        let intent = redirect(&service, service.port(80).unwrap(), "l", &owner, is_proxied).unwrap();
         Redirect::decode(intent.resource.body).unwrap()
     }
 
@@ -79,9 +92,15 @@ mod tests {
         assert_eq!(restricted(&redirect), ["203.0.113.7:80", "[2001:db8::7]:80"]);
         let ranges: Vec<_> = redirect.sources.iter().map(|range| range.prefix().unwrap()).collect();
         let expected =
-            [("192.0.2.0", 24), ("2001:db8:1::", 48)].map(|(ip, bits)| (ip.parse::<IpAddr>().unwrap(), bits));
+            [("2001:db8:1::", 48), ("192.0.2.0", 24)].map(|(ip, bits)| (ip.parse::<IpAddr>().unwrap(), bits));
         assert_eq!(ranges, expected);
         assert_eq!((redirect.frontends.len(), redirect.node_ports), (4, vec![30_080]));
+    }
+
+    #[test]
+    fn behind_a_proxy_that_tells_the_client_nobody_is_refused_by_address() {
+        let redirect = proxied(&serde_json::json!({ "loadBalancerSourceRanges": ["192.0.2.0/24"] }), true);
+        assert_eq!((restricted(&redirect), redirect.sources), (vec![], vec![]));
     }
 
     #[test]
