@@ -147,6 +147,7 @@ fn explain(world: &World, target: &Target, request: Option<&Request>) -> Story {
     let served = ways.iter().any(|way| way.answer.problem.is_none());
     let verdict = verdict(&ways, || destination.otherwise(index));
     let mut notes = world.notes.clone();
+    notes.extend(world.node_note.clone());
     if ways.len() > 1 && destination.service().is_none() {
         notes.push("which of these addresses a client dials is for DNS to say".to_owned());
     }

@@ -21,6 +21,8 @@ pub(crate) struct World {
     pub(crate) namespace: String,
     /// What to keep in mind of the answer.
     pub(crate) notes: Vec<String>,
+    /// And where it matters which node asks.
+    pub(crate) node_note: Option<String>,
 }
 
 /// Where the client is.
@@ -34,7 +36,7 @@ pub(crate) enum Client {
 /// Manifests, with addresses as `axonctl up` gives them.
 pub(crate) fn of_files(paths: &[PathBuf], policy: Policy, client: Client, namespace: Option<String>) -> Result<World> {
     let Input { engine, folder, texts } = Input::read(paths, policy)?;
-    let mut notes: Vec<String> = folder
+    let notes: Vec<String> = folder
         .problems()
         .into_iter()
         .map(|problem| {
@@ -53,11 +55,10 @@ pub(crate) fn of_files(paths: &[PathBuf], policy: Policy, client: Client, namesp
         }
     };
     let nodes = engine.index().keys(Kind::Node);
-    if !nodes.is_empty() && !nodes.iter().any(|key| *key.name.name == *node) {
-        notes.push(format!("no Node {node} is in the files, so it has no labels"));
-    }
+    let is_missing = !nodes.is_empty() && !nodes.iter().any(|key| *key.name.name == *node);
+    let node_note = is_missing.then(|| format!("no Node {node} is in the files, so it has no labels"));
     let namespace = namespace.or(namespace_of_pod).unwrap_or_else(|| "default".to_owned());
-    Ok(World { engine, folder, node, namespace, notes })
+    Ok(World { engine, folder, node, namespace, notes, node_note })
 }
 
 /// Where a Pod runs that stands in one of these texts.

@@ -11,6 +11,7 @@ use std::{
 
 mod explain;
 mod render;
+mod status;
 mod validate;
 
 /// What a command printed and how it ended.

@@ -105,8 +105,8 @@ pub async fn run(
             news = events.recv() => news.ok_or(EngineGone)?,
         };
         match timeout(REQUEST, write(&client, &instance, &news, &mut series)).await {
-            Ok(Ok(())) => {
-                count("ok");
+            Ok(Ok(told)) => {
+                count(if told { "ok" } else { "known" });
                 continue;
             }
             Ok(Err(error)) => tracing::warn!(object = %news.object, %error, "an Event was not written"),
@@ -120,8 +120,8 @@ pub async fn run(
 /// Counts the Event in the first of its series. When somebody deleted that one, it is the first itself.
 ///
 /// A first Event has a name that follows from what it says, so it is known whether it was told before, by whomever: what
-/// stands is left at that, and news get an Event of their own.
-async fn write(client: &Client, instance: &str, news: &News, series: &mut Series) -> Result<(), kube::Error> {
+/// stands is left at that, and news get an Event of their own. Gives whether one was written.
+async fn write(client: &Client, instance: &str, news: &News, series: &mut Series) -> Result<bool, kube::Error> {
     let step = series.next(news, Instant::now());
     match publish(client, instance, news, &step).await {
         Err(kube::Error::Api(answer)) if answer.code == 404 && matches!(step, Step::Again { .. }) => {
@@ -132,12 +132,13 @@ async fn write(client: &Client, instance: &str, news: &News, series: &mut Series
             if news.standing {
                 // How often it was told before is not known here: the next time is a new Event.
                 series.forget(news);
-                return Ok(());
+                return Ok(false);
             }
             publish(client, instance, news, &series.anew(news, SystemTime::now())).await
         }
         published => published,
-    }
+    }?;
+    Ok(true)
 }
 
 fn count(result: &'static str) {

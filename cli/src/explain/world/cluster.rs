@@ -50,6 +50,7 @@ pub(crate) async fn read(access: &Access, policy: Policy, asker: Asker, namespac
         node: String::new(),
         namespace: namespace.unwrap_or(own_namespace),
         notes: Vec::new(),
+        node_note: None,
     };
     lists(&client, &mut world).await?;
     let note =
