@@ -20,12 +20,15 @@ pub(crate) struct Status {
 #[derive(clap::Subcommand)]
 enum What {
     Ingress(ingress::Ingresses),
+    /// The same as without a word: this machine.
+    Node(node::Node),
 }
 
 impl Status {
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self.what {
             Some(What::Ingress(command)) => command.run(),
+            Some(What::Node(node)) => node.run(),
             None => self.node.run(),
         }
     }
