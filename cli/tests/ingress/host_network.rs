@@ -1,6 +1,6 @@
 //! Ingresses at ports of the node itself.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use crate::certificates::Pair;
 use crate::curl::Curl;
@@ -28,14 +28,14 @@ fn edge_20_each_at_a_port_of_its_own_on_both_families() {
     let manifests = [at_port("web", 1, "443", tls, "web"), at_port("api", 1, "8081", "", "api"), pair.secret("shop")];
     let scene = Scene::start_with("ing-host", &[], &manifests.concat(), &[FLAG]);
     let trusted = pair.file();
-    for ip in scene.node() {
+    for ip in scene.node().address.each() {
         scene.until(&ask("http://shop.example/", ip, 8081), |answer| answer.body == "api");
         scene.until(&ask("https://shop.example/", ip, 443).trust(&trusted), |answer| answer.body == "web");
         scene.until(&ask("http://plain.example/", ip, 443), |answer| answer.body == "web");
     }
     // The listener moves, and what it was bound to before is free again.
     scene.write("ingress.yaml", &[at_port("web", 1, "8443", tls, "web"), pair.secret("shop")].concat());
-    for ip in scene.node() {
+    for ip in scene.node().address.each() {
         scene.until(&ask("https://shop.example/", ip, 8443).trust(&trusted), |answer| answer.body == "web");
         for port in [443, 8081] {
             scene.until(&ask("http://shop.example/", ip, port), |answer| answer.exit == 7);
@@ -47,7 +47,7 @@ fn edge_20_each_at_a_port_of_its_own_on_both_families() {
 fn edge_20_of_two_that_want_a_port_the_oldest_has_it_and_the_other_follows() {
     let late = at_port("late", 2, "8081", "", "api");
     let scene = Scene::start_with("ing-host-two", &[], &late, &[FLAG]);
-    let [ip, _] = scene.node();
+    let [ip, _] = scene.node().address.each();
     let both = ask("http://shop.example/", ip, 8081);
     scene.until(&both, |answer| answer.body == "api");
     scene.write("early.yaml", &at_port("early", 1, "8081", "", "web"));
@@ -55,6 +55,11 @@ fn edge_20_of_two_that_want_a_port_the_oldest_has_it_and_the_other_follows() {
     scene.says(&["late", "Ingress shop/early is older and has port 8081 of the nodes"]);
     scene.delete("early.yaml");
     scene.until(&both, |answer| answer.body == "api");
+
+    // Somebody else has a port of this node.
+    let _taken = scene.node().enter(|| TcpListener::bind(("0.0.0.0", 8082))).unwrap().unwrap();
+    scene.write("ingress.yaml", &at_port("late", 2, "8082", "", "api"));
+    scene.says(&["late", "refuses host-port:8082", "Address already in use"]);
 
     scene.write("ingress.yaml", &at_port("late", 2, "12345", "", "api"));
     scene.says(&["host-listener-port", "12345 is one of the ports 10000-20000 that the proxy takes itself"]);
