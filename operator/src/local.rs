@@ -48,7 +48,8 @@ impl Local {
         let secrets = wanted.map(|(name, _)| ObjectKey { kind: Kind::Secret, name: name.clone() });
         let mut absent: Vec<_> = secrets.collect();
         // The same goes for what classes name.
-        let maps = all.config_maps.iter().map(|(name, _)| ObjectKey { kind: Kind::ConfigMap, name: name.clone() });
+        let maps = all.config_maps.iter().filter(|(_, wanted)| **wanted);
+        let maps = maps.map(|(name, _)| ObjectKey { kind: Kind::ConfigMap, name: name.clone() });
         let held = engine.index().keys(Kind::ConfigMap);
         absent.extend(maps.filter(|map| !held.contains(map)));
         for missing in absent {
