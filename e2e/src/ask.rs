@@ -112,9 +112,9 @@ impl Cluster {
     /// Asks until the answer is as wanted.
     ///
     /// # Errors
-    /// The last answer, after 20 seconds.
+    /// The last answer, after a minute.
     pub fn ask_until(&self, what: &str, from: From<'_>, url: &str, wanted: impl Fn(&Answer) -> bool) -> Result<Answer> {
-        until(what, Duration::from_secs(20), || {
+        until(what, Duration::from_secs(60), || {
             let answer = self.ask(from, url)?;
             ensure!(wanted(&answer), "{url} from {from:?} answered {answer:?}");
             Ok(answer)

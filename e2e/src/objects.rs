@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{Cluster, cluster::NODES, until};
 
 /// How long an edit may take to arrive; it takes milliseconds, this is for a busy machine.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 impl Cluster {
     /// The load balancer's address of an Ingress, once it has one.

@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// A node tries again after five seconds at most.
-const GATHERING: Duration = Duration::from_secs(6);
+/// A node tries again after five seconds at most, and a busy one takes its time. Nobody waits who has come.
+const GATHERING: Duration = Duration::from_secs(20);
 /// Kinds whose objects can name Secrets, and those that say which of them do.
 const NAME_SECRETS: [Kind; 4] =
     [Kind::IngressClass, Kind::Ingress, Kind::CiliumEnvoyConfig, Kind::CiliumClusterwideEnvoyConfig];

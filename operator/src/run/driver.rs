@@ -22,6 +22,8 @@ mod streams;
 
 /// Answers of many nodes make one status: how long to wait for more of them.
 const STATUS_PAUSE: Duration = Duration::from_millis(200);
+/// The same while nodes come to a new leader: a status that they have just not confirmed yet would be written for nothing.
+const GATHERING_PAUSE: Duration = Duration::from_secs(1);
 /// Answers that are taken in one go.
 const ANSWERS: usize = 256;
 
@@ -361,7 +363,8 @@ impl<W: World> Driver<W> {
         self.world.changed();
         let wanted = self.leads && self.is_synced() && self.status_due.is_none();
         if wanted && self.hub.read(Engine::has_unsettled_status) {
-            self.status_due = Some(Instant::now() + STATUS_PAUSE);
+            let pause = if self.quiet_until.is_some() { GATHERING_PAUSE } else { STATUS_PAUSE };
+            self.status_due = Some(Instant::now() + pause);
         }
     }
 }
