@@ -111,7 +111,10 @@ impl Namespace {
             Kind::Host => "--net --uts",
         };
         let (cgroup, pid) = (self.cgroup.display(), self.pid());
-        format!(r#"echo $$ >'{cgroup}/cgroup.procs' && exec nsenter --target {pid} {spaces} -- "$@""#)
+        // A shell's background jobs ignore these two, and so does all that they start: a Ctrl-C that comes before the program
+        // listens would be lost.
+        let signals = "env --default-signal=INT,QUIT";
+        format!(r#"echo $$ >'{cgroup}/cgroup.procs' && exec {signals} nsenter --target {pid} {spaces} -- "$@""#)
     }
 
     /// Runs a command to its end and returns what it printed.

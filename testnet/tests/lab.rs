@@ -19,10 +19,14 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// Whether `from` gets through to `to`, by IPv4 and by IPv6.
 fn connects(from: &Namespace, to: &Namespace) -> [bool; 2] {
+    connects_within(SOON, from, to)
+}
+
+fn connects_within(limit: Duration, from: &Namespace, to: &Namespace) -> [bool; 2] {
     to.address.each().map(|address| {
         let listener = to.enter(|| TcpListener::bind((address, 0))).unwrap().unwrap();
         let at = listener.local_addr().unwrap();
-        from.enter(|| TcpStream::connect_timeout(&at, SOON)).unwrap().is_ok()
+        from.enter(|| TcpStream::connect_timeout(&at, limit)).unwrap().is_ok()
     })
 }
 
@@ -37,7 +41,9 @@ fn everyone_reaches(layout: Layout) {
     assert_eq!(connects(&first, &far), [true; 2]);
     assert_eq!(connects(&second, &one), [true; 2]);
     assert_eq!(connects(&client, &first), [true; 2]);
-    assert_eq!(connects(&client, &one), [false; 2], "clients know no way to pods");
+    // Who is not answered waits for all of it.
+    let refused = connects_within(Duration::from_secs(2), &client, &one);
+    assert_eq!(refused, [false; 2], "clients know no way to pods");
     for range in first.pod_ranges() {
         Lab::route(&client, &range, &first).unwrap();
     }
@@ -75,6 +81,18 @@ fn a_node_is_a_machine_of_its_own() {
     assert!(difference(&before, &node.footprint().unwrap()).contains("+ 32765:\tfrom all fwmark 0x1 lookup 2004\n"));
     let error = node.run("sh", ["-c", "echo words; echo more >&2; exit 3"]).unwrap_err().to_string();
     assert!(error.contains("node1") && error.contains("words\nmore"), "{error}");
+}
+
+#[test]
+fn a_signal_that_was_ignored_outside_is_not_inside() {
+    let mut lab = Lab::new("signals").unwrap();
+    let node = lab.node("node", Layout::Routed).unwrap();
+    let line = format!("trap '' INT QUIT; {}", node.entry());
+    let output = Command::new("sh").args(["-c", &line, "sh", "grep", "SigIgn", "/proc/self/status"]).output().unwrap();
+    let ignored = String::from_utf8_lossy(&output.stdout).into_owned();
+    let bits = ignored.trim_start_matches("SigIgn:").trim();
+    // Bit n-1 is signal n: INT is 2, QUIT is 3.
+    assert_eq!(u64::from_str_radix(bits, 16).map(|bits| bits & 0b110), Ok(0), "{ignored:?} {output:?}");
 }
 
 #[test]
