@@ -101,10 +101,13 @@ impl Tables for Shards {
         let mut touched = BTreeSet::new();
         for host in changed {
             let shard = shared::shard(host);
-            note_piece(self.shards.entry(shard).or_default(), maker, host, Form::Key);
+            let hosts = self.shards.entry(shard).or_default();
+            note_piece(hosts, maker, host, Form::Key);
+            if hosts.is_empty() {
+                self.shards.remove(&shard);
+            }
             touched.insert(shard);
         }
-        self.shards.retain(|_, hosts| !hosts.is_empty());
         let wanted = (!maker.hosts.is_empty()).then(|| maker.certificates.revision());
         let before = std::mem::replace(&mut self.listening, wanted);
         if wanted.is_none() {
@@ -115,21 +118,17 @@ impl Tables for Shards {
             let made = shared::sharded_listener(&maker.origin, maker.defaults, maker.certificates.by_host());
             amended.insert(maker.origin.listener_key(), told(made, "listener", ""));
         }
-        if before.is_none() {
-            amended.extend((0..SHARDS).map(|shard| {
-                let scope = shared::scope(&maker.origin, shard);
-                (scope.resource.key(), Some(scope))
-            }));
-            // An empty one as well: a scope without its table holds up the listener.
-            touched.extend(0..SHARDS);
-        }
         let Some(head) = told(shared::shard_head(), "shard", "") else { return amended };
-        let none = BTreeMap::new();
-        amended.extend(touched.into_iter().map(|shard| {
-            let hosts = self.shards.get(&shard).unwrap_or(&none);
+        // Only those with hosts are there: where there is no scope there is no route either, which is all that the module asks.
+        for shard in touched {
+            let Some(hosts) = self.shards.get(&shard) else {
+                amended.extend(maker.origin.shard_keys(shard).map(|key| (key, None)));
+                continue;
+            };
             let table = shared::routes(&maker.origin.shard(shard), &head, hosts.values());
-            (table.resource.key(), Some(table))
-        }));
+            let both = [table, shared::scope(&maker.origin, shard)];
+            amended.extend(both.map(|intent| (intent.resource.key(), Some(intent))));
+        }
         amended
     }
 
