@@ -101,3 +101,31 @@ impl World for Cluster {
 
     fn changed(&mut self) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What one watch was told.
+    fn told(watch: &mut mpsc::UnboundedReceiver<Named>) -> Vec<Named> {
+        std::iter::from_fn(|| watch.try_recv().ok()).collect()
+    }
+
+    #[test]
+    fn what_is_named_is_all_known_when_every_kind_that_can_name_it_was_listed() {
+        let (writes, _writer) = mpsc::unbounded_channel();
+        let (news, _events) = mpsc::channel(1);
+        let (secrets, mut of_secrets) = mpsc::unbounded_channel();
+        let (config_maps, mut of_maps) = mpsc::unbounded_channel();
+        let (mut cluster, mut engine) = (Cluster::new(writes, news, secrets, config_maps), Engine::new());
+        for kind in [Kind::Service, Kind::CiliumEnvoyConfig, Kind::CiliumClusterwideEnvoyConfig, Kind::IngressClass] {
+            assert_eq!((told(&mut of_secrets), told(&mut of_maps)), (Vec::new(), Vec::new()), "before {kind}");
+            cluster.apply(&mut engine, SourceEvent::reset(kind, Vec::new()));
+        }
+        // An Ingress may still name a certificate: nodes must not be told that there is none.
+        assert_eq!((told(&mut of_secrets), told(&mut of_maps)), (Vec::new(), vec![Named::All]));
+        cluster.apply(&mut engine, SourceEvent::reset(Kind::Ingress, Vec::new()));
+        cluster.apply(&mut engine, SourceEvent::reset(Kind::Ingress, Vec::new()));
+        assert_eq!((told(&mut of_secrets), told(&mut of_maps)), (vec![Named::All], Vec::new()));
+    }
+}

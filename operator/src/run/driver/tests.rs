@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::{
     Name, Object, Target,
-    source::{EnvoyConfig, Ingress, IngressClass, Meta, Node},
+    source::{Annotation, Backend, EnvoyConfig, Ingress, IngressClass, Meta, Node, Service},
 };
 
 /// What the world was told, and how long its nodes take.
@@ -21,6 +21,8 @@ struct Seen(Arc<Mutex<Notes>>, Duration);
 struct Notes {
     writes: Vec<Target>,
     problems: Vec<ObjectKey>,
+    /// Of each of these, whether it may have been told before.
+    standing: Vec<bool>,
     steps_down: usize,
 }
 
@@ -37,8 +39,10 @@ impl World for Seen {
         self.0.lock().steps_down += 1;
     }
 
-    fn problems(&mut self, _: &Engine, object: &ObjectKey, _: &ProblemChange, _: bool) {
-        self.0.lock().problems.push(object.clone());
+    fn problems(&mut self, _: &Engine, object: &ObjectKey, _: &ProblemChange, standing: bool) {
+        let mut notes = self.0.lock();
+        notes.problems.push(object.clone());
+        notes.standing.push(standing);
     }
 
     fn changed(&mut self) {}
@@ -154,6 +158,56 @@ async fn only_the_replica_that_leads_writes_and_a_new_one_writes_what_is_outstan
     bench.wait(|notes| notes.writes.contains(&service) && !notes.problems.is_empty()).await;
     bench.leading.send_replace(false);
     bench.wait(|notes| notes.steps_down == 1).await;
+}
+
+#[tokio::test]
+async fn a_new_leader_says_what_stands_and_after_that_what_is_new() {
+    let mut bench = Bench::start(false);
+    bench.list(&Kind::ALL).await;
+    bench.synced.wait_for(|synced| *synced).await.unwrap();
+    bench.leading.send_replace(true);
+    bench.wait(|notes| notes.standing == [true]).await;
+    let mut edited = ingress();
+    edited.default_backend = Some(Backend::Missing);
+    bench.events.send(SourceEvent::Apply(Object::Ingress(edited))).await.unwrap();
+    bench.wait(|notes| notes.standing == [true, false]).await;
+}
+
+#[tokio::test]
+async fn nodes_that_get_a_loader_are_shown_by_ingresses_with_node_ports() {
+    let bench = Bench::start(true);
+    let annotation = Annotation { key: "service-type".to_owned(), value: "NodePort".to_owned() };
+    let mut wanted = ingress();
+    wanted.options.insert("service-type".to_owned(), annotation);
+    bench.list(&Kind::ALL).await;
+    bench.events.send(SourceEvent::Apply(Object::Ingress(wanted))).await.unwrap();
+    bench.events.send(SourceEvent::Apply(Object::Node(node()))).await.unwrap();
+    bench.events.send(SourceEvent::Apply(Object::Service(service()))).await.unwrap();
+    bench.expected.send_replace(expects("n"));
+    bench.wait(|notes| notes.writes.contains(&Target::IngressStatus(Name::new("default", "web")))).await;
+}
+
+/// A node with an address.
+fn node() -> Node {
+    let manifest = serde_json::json!({
+        "metadata": { "name": "n" },
+        "status": {
+            "addresses": [{ "type": "InternalIP", "address": "10.0.0.7" }],
+            "conditions": [{ "type": "Ready", "status": "True" }],
+        },
+    });
+    let object: k8s_openapi::api::core::v1::Node = serde_json::from_value(manifest).unwrap();
+    (&object).into()
+}
+
+/// The Service of the Ingress.
+fn service() -> Service {
+    let manifest = serde_json::json!({
+        "metadata": { "namespace": "default", "name": "cilium-ingress-web", "labels": { "cilium.io/ingress": "true" } },
+        "spec": { "type": "NodePort", "ports": [] },
+    });
+    let object: k8s_openapi::api::core::v1::Service = serde_json::from_value(manifest).unwrap();
+    (&object).into()
 }
 
 fn has_status(notes: &Notes) -> bool {
