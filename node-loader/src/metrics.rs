@@ -44,6 +44,8 @@ pub const RESOURCES: &str = "axoneme_node_resources";
 pub const REJECTIONS: &str = "axoneme_node_rejections";
 /// Connections that the redirect met. Labels `service`, `reason`.
 pub const CONNECTIONS: &str = "axoneme_node_redirect_connections_total";
+/// Proxy ports that the kernel may give to outgoing connections.
+pub const PORTS_AT_RISK: &str = "axoneme_node_proxy_ports_at_risk";
 /// Events that were not told to those who watch: too many at once, or read too slowly.
 pub const MONITOR_LOST: &str = "axoneme_node_monitor_lost_total";
 
@@ -71,6 +73,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!(RESOURCES, "Resources that the operator wants here, by kind.");
     describe_gauge!(REJECTIONS, "Resources that are not in force.");
     describe_counter!(CONNECTIONS, "Connections that the redirect met, by service and what became of them.");
+    describe_gauge!(PORTS_AT_RISK, "Proxy ports that the kernel may give to outgoing connections.");
     describe_counter!(MONITOR_LOST, "Events that were too many at once for those who watch.");
     for gauge in [OPERATOR_CONNECTED, ENVOY_CONNECTED, REJECTIONS] {
         gauge!(gauge).set(0.0);

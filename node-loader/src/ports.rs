@@ -11,6 +11,10 @@ use std::{
     sync::Arc,
 };
 
+mod ephemeral;
+
+pub use ephemeral::at_risk;
+
 /// Ports to choose from, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PortRange {

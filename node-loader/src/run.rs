@@ -19,7 +19,7 @@ use crate::{
     http::{self, Questions},
     intents, kernel, metrics,
     monitor::Watcher,
-    ports::is_free,
+    ports::{at_risk, is_free},
     reconcile::{Reconcile, Settings},
     state_file::{StateFiles, SuspectFiles},
 };
@@ -153,6 +153,9 @@ async fn run_on(
         ipv6,
         is_free: Box::new(move |port| is_free(port, ipv6)),
     };
+    if let Some((_, note)) = at_risk(config.ports) {
+        tracing::warn!("{note}");
+    }
     let core = Reconcile::new(settings, datapath.entries()?);
     let hub = Hub::new(Offer::default());
     let (envoy_said, from_envoy) = unbounded_channel();

@@ -24,6 +24,9 @@ pub struct Status {
     pub summary: Summary,
     /// What the kernel counted, sorted; zeros are left out.
     pub counters: Vec<Counter>,
+    /// What somebody should look at, though it works.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// The node's devices, and which program of ours sits where.
     #[serde(default)]
     pub layout: Layout,

@@ -66,6 +66,7 @@ fn print(status: &status::Status) {
     for address in &summary.draining {
         println!("  draining {address}");
     }
+    section("notes", status.notes.iter().cloned());
     section("held back until it is known what Envoy dies of", summary.held_back.iter().cloned());
     section("not answered by Envoy", summary.unanswered.iter().cloned());
     section("refused", summary.rejections.iter().map(|it| format!("{}: {}", it.name, it.message)));

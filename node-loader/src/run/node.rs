@@ -28,6 +28,7 @@ use crate::{
     envoy_module::EnvoyModule,
     http::Question,
     metrics as names,
+    ports::{PortRange, at_risk},
     quarantine::Quarantine,
     reconcile::{Event, Op, Reconcile, Ticket},
     state_file::{StateFiles, SuspectFiles},
@@ -59,6 +60,7 @@ pub(super) struct Reach {
 /// The core and all that it acts on.
 pub(super) struct Node {
     name: String,
+    ports: PortRange,
     pub(super) core: Reconcile,
     pub(super) quarantine: Quarantine,
     hub: Hub<Offer>,
@@ -84,6 +86,7 @@ impl Node {
         let Reach { hub, datapath, state, suspects, settler, module, events } = reach;
         Self {
             name: config.node_name.clone(),
+            ports: config.ports,
             core,
             quarantine: Quarantine::default(),
             hub,
@@ -348,7 +351,15 @@ impl Node {
             summary,
             counters: self.counters(),
             layout: self.datapath.layout(),
+            notes: self.notes(),
         }
+    }
+
+    /// Looked at anew each time: whoever reads a note may act on it.
+    fn notes(&self) -> Vec<String> {
+        let (count, note) = at_risk(self.ports).unzip();
+        gauge!(names::PORTS_AT_RISK).set(f64::from(u32::try_from(count.unwrap_or(0)).unwrap_or(u32::MAX)));
+        note.into_iter().collect()
     }
 
     fn counters(&self) -> Vec<Counter> {
