@@ -9,7 +9,7 @@ use core::{
 };
 
 /// The ABI's own version. Envoy warns of another one, and goes on.
-pub(crate) const VERSION: &CStr = c"v0.1.0";
+pub(crate) const VERSION: &CStr = c"v0.2.0";
 
 /// Of `envoy_dynamic_module_type_http_header_type`.
 const REQUEST_HEADER: u32 = 0;

@@ -54,6 +54,7 @@ fn every_form_of_a_host_finds_its_rule() {
         let long = format!("{}.org", "a.".repeat(150));
         assert_eq!(proxy.ask(version, &long, &[]).rule.as_deref(), Some(CATCH_ALL), "{version} {long}");
     }
+    assert!(!proxy.log().contains("ABI version"), "Envoy has another version of the interface: {}", proxy.log());
 }
 
 #[test]

@@ -23,7 +23,7 @@ const HTTP_FILTERS: &str = "type.googleapis.com/envoy.extensions.filters.http";
 /// A running Envoy.
 pub(crate) struct Proxy {
     folder: TempDir,
-    _process: Process,
+    process: Process,
 }
 
 /// What a client got.
@@ -45,7 +45,12 @@ impl Proxy {
         let waited =
             wait_until("Envoy", PATIENCE, || Ok(UnixStream::connect(&socket).is_ok() || process.ended()?.is_some()));
         assert!(waited.is_ok() && process.ended().unwrap().is_none(), "{}", process.log().unwrap());
-        Self { folder, _process: process }
+        Self { folder, process }
+    }
+
+    /// What Envoy warned of.
+    pub(crate) fn log(&self) -> String {
+        self.process.log().unwrap()
     }
 
     pub(crate) fn ask(&self, version: &str, host: &str, headers: &[String]) -> Answer {
