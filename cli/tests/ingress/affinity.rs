@@ -1,0 +1,52 @@
+//! `sessionAffinity: ClientIP`: a client stays with its backend, whichever proxy it comes through.
+
+use std::collections::BTreeSet;
+
+use axoneme_testnet::manifest::endpoint_slices;
+
+use crate::{
+    curl::Curl,
+    scene::{PORT, Scene, ingress, path, rule},
+};
+
+/// The Service `web` with the pods of both Services behind it, which answer with their names.
+fn both(scene: &Scene, affinity: &str) {
+    let addresses: Vec<_> = scene.pods.iter().map(|pod| pod.address).collect();
+    let service = format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: shop}}\nspec:\n  sessionAffinity: {affinity}\n  \
+         ports: [{{port: 80, targetPort: {PORT}}}]\n---\n"
+    );
+    scene.write("web.yaml", &format!("{service}{}", endpoint_slices("shop", "web", "", PORT, &addresses)));
+}
+
+/// Who answers each of these clients, asked several times, as a proxy in front names them.
+fn backends(scene: &Scene, clients: &[u8]) -> Vec<BTreeSet<String>> {
+    let ask = |client: &u8| -> Curl {
+        scene.curl("http://shop.example/").header(&format!("x-forwarded-for: 198.51.100.{client}"))
+    };
+    let answers = |curl: Curl| (0..6).map(|_| curl.ask(&scene.outside).body).collect();
+    clients.iter().map(ask).map(answers).collect()
+}
+
+#[test]
+fn a_client_stays_with_its_backend_when_the_service_says_so() {
+    let rules = format!("rules: [{}]", rule("shop.example", &[&path("Prefix", "/", "web")]));
+    let flags = ["--ingress-default-xff-num-trusted-hops=1"];
+    let scene = Scene::start_with("ing-affinity", &["web"], &ingress("web", "", &rules), &flags);
+    let probe = scene.curl("http://shop.example/").header("x-forwarded-for: 198.51.100.1");
+
+    both(&scene, "None");
+    scene.until(&probe, |answer| answer.body.trim() == "api");
+    scene.until(&probe, |answer| answer.body.trim() == "web");
+
+    both(&scene, "ClientIP");
+    let clients: Vec<u8> = (1..=12).collect();
+    scene.wait("every client has one backend", || backends(&scene, &clients[..3]).iter().all(|seen| seen.len() == 1));
+    let seen = backends(&scene, &clients);
+    assert!(seen.iter().all(|backends| backends.len() == 1), "{seen:?}");
+    let all: BTreeSet<String> = seen.iter().flatten().cloned().collect();
+    assert_eq!(all.len(), 2, "not all clients are with the same one: {seen:?}");
+
+    both(&scene, "None");
+    scene.wait("a client has both", || backends(&scene, &clients[..1])[0].len() == 2);
+}
