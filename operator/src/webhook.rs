@@ -38,6 +38,8 @@ const PATH: &str = "/validate";
 const LARGEST: usize = 6 << 20;
 /// Reviews that are held in memory at the same time; others wait.
 const CONCURRENT: usize = 8;
+/// A review beyond this takes milliseconds. Other connections do not wait for it: it has a thread of its own.
+const LARGE: usize = 32 << 10;
 /// Longest time that a client may take for its headers, and again for its body. The API server waits no longer for us.
 const READ: Duration = Duration::from_secs(5);
 
@@ -116,7 +118,7 @@ struct Door {
 }
 
 impl Door {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let mut answer = self.reviewed(request).await;
         if self.shutdown.is_cancelled() {
             // The next review goes to another replica, before this one stops to listen.
@@ -125,7 +127,7 @@ impl Door {
         answer
     }
 
-    async fn reviewed(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn reviewed(self: &Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         if (request.method(), request.uri().path()) != (&Method::POST, PATH) {
             return malformed(StatusCode::NOT_FOUND, "path", "POST an AdmissionReview to /validate");
         }
@@ -138,7 +140,14 @@ impl Door {
             Ok(Err(error)) => return malformed(StatusCode::PAYLOAD_TOO_LARGE, "body", &error.to_string()),
             Err(_elapsed) => return malformed(StatusCode::REQUEST_TIMEOUT, "slow", "the body took too long"),
         };
-        self.review(&body)
+        if body.len() <= LARGE {
+            return self.review(&body);
+        }
+        let door = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || door.review(&body)).await {
+            Ok(answer) => answer,
+            Err(error) => malformed(StatusCode::INTERNAL_SERVER_ERROR, "review", &error.to_string()),
+        }
     }
 
     fn review(&self, body: &[u8]) -> Response<Full<Bytes>> {

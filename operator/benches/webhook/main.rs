@@ -18,6 +18,7 @@ use axoneme_operator::{
     webhook,
 };
 use axoneme_xds::grpc::Hub;
+use futures::future::join_all;
 use kube::core::{
     DynamicObject,
     admission::{AdmissionRequest, AdmissionReview},
@@ -45,9 +46,13 @@ fn main() {
     }
     // As in the operator's own main.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    for (review, rate) in &reviews {
-        let times = runtime.block_on(load(review, *rate));
-        report(&format!("webhook at {rate}/s for {SECONDS} s, {}", review.name), times);
+    let [small, large] = &reviews;
+    for loads in [&[small][..], &[large], &[small, large]] {
+        let all = runtime.block_on(served(loads));
+        for ((review, rate), times) in loads.iter().zip(all) {
+            let beside = if loads.len() > 1 { ", beside the other" } else { "" };
+            report(&format!("webhook at {rate}/s for {SECONDS} s, {}{beside}", review.name), times);
+        }
     }
 }
 
@@ -72,7 +77,8 @@ fn judge(body: &[u8]) -> Verdict {
     admission::judge(&request, &Policy::default(), |_| Vec::new())
 }
 
-async fn load(review: &Review, rate: u32) -> Vec<Duration> {
+/// Times of each of these loads, all on one webhook at the same time.
+async fn served(loads: &[&(Review, u32)]) -> Vec<Vec<Duration>> {
     let authority = Authority::generate().unwrap();
     let trusted = authority.certificate_pem().to_owned();
     let leaf = Arc::new(Leaf::new(authority, Leaf::service_names("axoneme-operator", "mesh")).unwrap());
@@ -80,10 +86,16 @@ async fn load(review: &Review, rate: u32) -> Vec<Duration> {
     let address: SocketAddr = listener.local_addr().unwrap();
     let end = CancellationToken::new();
     let server = tokio::spawn(webhook::serve(listener, leaf, Hub::new(Engine::new()), end.clone()));
+    let all = join_all(loads.iter().map(|(review, rate)| load(review, *rate, address, &trusted))).await;
+    end.cancel();
+    server.await.unwrap().unwrap();
+    all
+}
 
+async fn load(review: &Review, rate: u32, address: SocketAddr, trusted: &str) -> Vec<Duration> {
     let (idle, mut free) = mpsc::unbounded_channel();
     for _ in 0..CONNECTIONS {
-        let mut client = Client::open(address, &trusted, "axoneme-operator.mesh.svc").await;
+        let mut client = Client::open(address, trusted, "axoneme-operator.mesh.svc").await;
         // The first ones warm caches up and do not count.
         for _ in 0..rate / 10 {
             client.ask(&review.body).await;
@@ -108,8 +120,6 @@ async fn load(review: &Review, rate: u32) -> Vec<Duration> {
     while let Some(time) = times.recv().await {
         all.push(time);
     }
-    end.cancel();
-    server.await.unwrap().unwrap();
     all
 }
 

@@ -1,6 +1,9 @@
 //! Reviews over real TCP and TLS, as the API server sends them.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use hyper::client::conn::http1::{SendRequest, handshake};
 use rustls::{
@@ -16,11 +19,16 @@ use super::*;
 use crate::ca::Authority;
 
 async fn server() -> (SocketAddr, TlsConnector) {
-    let (address, connector, _) = server_until(CancellationToken::new(), LINGER).await;
+    server_of(Hub::new(Engine::new())).await
+}
+
+async fn server_of(hub: Hub<Engine>) -> (SocketAddr, TlsConnector) {
+    let (address, connector, _) = server_until(hub, CancellationToken::new(), LINGER).await;
     (address, connector)
 }
 
 async fn server_until(
+    hub: Hub<Engine>,
     shutdown: CancellationToken,
     linger: Duration,
 ) -> (SocketAddr, TlsConnector, JoinHandle<Result<(), ServeError>>) {
@@ -30,7 +38,7 @@ async fn server_until(
     let leaf = Arc::new(Leaf::new(authority, Leaf::service_names("axoneme-operator", "mesh")).unwrap());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(serve_lingering(listener, leaf, Hub::new(Engine::new()), shutdown, linger));
+    let server = tokio::spawn(serve_lingering(listener, leaf, hub, shutdown, linger));
     let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -56,6 +64,22 @@ async fn post(server: &(SocketAddr, TlsConnector), path: &str, body: Vec<u8>) ->
     let status = answer.status();
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     (status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+/// The review of an Ingress, for which the webhook has to look into the engine.
+fn review_of_ingress(annotation: &str) -> Vec<u8> {
+    let object = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": { "name": "a", "namespace": "b", "annotations": { "note": annotation } },
+    });
+    let kind = json!({ "group": "networking.k8s.io", "version": "v1", "kind": "Ingress" });
+    let resource = json!({ "group": "networking.k8s.io", "version": "v1", "resource": "ingresses" });
+    let request = json!({
+        "uid": "i", "name": "a", "operation": "CREATE", "userInfo": {}, "kind": kind, "resource": resource,
+        "object": object,
+    });
+    serde_json::to_vec(&json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request }))
+        .unwrap()
 }
 
 fn review(field: &str) -> Vec<u8> {
@@ -105,7 +129,8 @@ async fn what_is_no_review_is_told_so() {
 #[tokio::test]
 async fn a_replica_that_ends_still_answers_and_sends_the_next_review_elsewhere() {
     let shutdown = CancellationToken::new();
-    let (address, connector, _) = server_until(shutdown.clone(), Duration::from_secs(3600)).await;
+    let (address, connector, _) =
+        server_until(Hub::new(Engine::new()), shutdown.clone(), Duration::from_secs(3600)).await;
     let server = (address, connector);
     let mut kept = open(&server).await;
     shutdown.cancel();
@@ -119,8 +144,41 @@ async fn a_replica_that_ends_still_answers_and_sends_the_next_review_elsewhere()
 #[tokio::test]
 async fn at_last_it_ends_though_connections_are_kept_open() {
     let shutdown = CancellationToken::new();
-    let (address, connector, ended) = server_until(shutdown.clone(), Duration::ZERO).await;
+    let (address, connector, ended) = server_until(Hub::new(Engine::new()), shutdown.clone(), Duration::ZERO).await;
     let _kept = open(&(address, connector)).await;
     shutdown.cancel();
     timeout(Duration::from_secs(30), ended).await.unwrap().unwrap().unwrap();
+}
+
+/// The runtime of this test has one thread, and the large review cannot end before the small ones have.
+#[tokio::test]
+async fn small_reviews_do_not_wait_for_a_large_one() {
+    let hub = Hub::new(Engine::new());
+    let server = server_of(hub.clone()).await;
+    // It looks into the engine when it starts.
+    assert_eq!(post(&server, "/validate", review("connect_timeout")).await.0, StatusCode::OK);
+    let (begun, busy) = std::sync::mpsc::channel();
+    let (done, all_done) = std::sync::mpsc::channel();
+    // Until it is told that the small ones are done: what looks into the engine waits as if it had much to do.
+    let engine = std::thread::spawn(move || {
+        let mut in_time = false;
+        hub.update(|_| {
+            begun.send(()).unwrap();
+            in_time = all_done.recv_timeout(Duration::from_secs(60)).is_ok();
+            BTreeSet::new()
+        });
+        in_time
+    });
+    busy.recv().unwrap();
+    let large = tokio::spawn({
+        let server = server.clone();
+        async move { post(&server, "/validate", review_of_ingress(&" ".repeat(LARGE))).await }
+    });
+    for _ in 0..10 {
+        assert_eq!(post(&server, "/validate", review("connect_timeout")).await.0, StatusCode::OK);
+    }
+    assert!(!large.is_finished());
+    let _ = done.send(());
+    assert!(engine.join().unwrap(), "the small ones had to wait");
+    assert_eq!(large.await.unwrap().0, StatusCode::OK);
 }
