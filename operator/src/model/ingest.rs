@@ -254,10 +254,12 @@ fn written_host(rule: &source::Rule) -> Result<Host, String> {
 
 /// `regex` says what `ImplementationSpecific` means.
 fn parse_path(rule: &PathRule, regex: bool) -> Result<PathMatch, (&'static str, String)> {
-    let path = rule.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
-    if regex && rule.path_type == PathType::ImplementationSpecific {
-        return Ok(PathMatch::Regex(path.to_owned()));
+    let written = rule.path.as_deref().filter(|path| !path.is_empty());
+    if let (Some(regex), PathType::ImplementationSpecific) = (written.filter(|_| regex), &rule.path_type) {
+        return Ok(PathMatch::Regex(regex.to_owned()));
     }
+    // Nothing is no expression: it is every path.
+    let path = written.unwrap_or("/");
     if !path.starts_with('/') || path.contains(['?', '#']) {
         return Err(("path", format!("{path:?} must begin with / and hold neither ? nor #; the path is ignored")));
     }
