@@ -6,10 +6,12 @@ use std::{collections::BTreeMap, fs, path::Path};
 use axoneme_operator::yaml;
 use axoneme_testnet::Dual;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
-use crate::case::{CORPUS, Case};
+use crate::{
+    case::{CORPUS, Case},
+    certificates::{Authority, Pair},
+};
 
 /// A pod of `pods.yaml`, and where it runs.
 pub(crate) struct Pod {
@@ -32,37 +34,6 @@ pub(crate) fn pods() -> Vec<Pod> {
         address: None,
     };
     yaml::parse(&text).unwrap().iter().map(|document| pod(&document.value)).collect()
-}
-
-/// A certificate and its key, PEM.
-#[derive(Clone)]
-pub(crate) struct Pair {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
-}
-
-/// Signs certificates.
-pub(crate) struct Authority {
-    /// Its own certificate, PEM.
-    pub(crate) pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    pub(crate) fn new() -> Self {
-        let mut parameters = CertificateParams::default();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        parameters.distinguished_name.push(DnType::CommonName, "corpus");
-        let key = KeyPair::generate().unwrap();
-        let pem = parameters.self_signed(&key).unwrap().pem();
-        Self { pem, issuer: Issuer::new(parameters, key) }
-    }
-
-    pub(crate) fn sign(&self, names: &[String]) -> Pair {
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
-        Pair { certificate: certificate.pem(), key: key.serialize_pem() }
-    }
 }
 
 /// What is added to one case.

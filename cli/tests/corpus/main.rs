@@ -7,6 +7,8 @@
 
 mod ask;
 mod case;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod client;
 mod cluster;
 mod compare;

@@ -20,8 +20,9 @@ use tempfile::TempDir;
 use crate::{
     BACKEND, ask,
     case::Case,
+    certificates::Authority,
     client::Tls,
-    cluster::{self, Added, Authority, Pod},
+    cluster::{self, Added, Pod},
 };
 
 /// How long the start of all of it may take on a busy machine.

@@ -31,7 +31,16 @@ impl Curl {
     /// Asks for `url` at an address, whatever its host means elsewhere.
     pub(crate) fn new(url: &str, at: SocketAddr) -> Self {
         let curl = Self { arguments: Vec::new(), url: url.to_owned() };
-        curl.with(&["--silent", "--show-error", "--max-time", "10", "--path-as-is", "--connect-to", &format!("::{at}")])
+        curl.with(&[
+            "--silent",
+            "--show-error",
+            "--max-time",
+            "10",
+            "--path-as-is",
+            "--globoff",
+            "--connect-to",
+            &format!("::{at}"),
+        ])
     }
 
     pub(crate) fn with(mut self, arguments: &[&str]) -> Self {
@@ -48,11 +57,16 @@ impl Curl {
         self.with(&["--cacert", file.path().to_str().unwrap()])
     }
 
+    /// Runs curl with these arguments for the URL: its code, what it printed, and its own words.
+    pub(crate) fn run<'a>(&self, from: &Namespace, more: impl IntoIterator<Item = &'a str>) -> (i32, String, String) {
+        let output = from.command("curl").args(&self.arguments).args(more).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+    }
+
     pub(crate) fn ask(&self, from: &Namespace) -> Answer {
-        let mut command = from.command("curl");
-        command.args(&self.arguments).args(["--include", "--write-out", "\n%{http_code} %{http_version}", &self.url]);
-        let output = command.output().unwrap();
-        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        let write_out = "\n%{http_code} %{http_version}";
+        let (exit, printed, said) = self.run(from, ["--include", "--write-out", write_out, &self.url]);
         let (answer, last) = printed.rsplit_once('\n').unwrap_or_default();
         let (status, version) = last.split_once(' ').unwrap_or_default();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
@@ -61,12 +75,12 @@ impl Curl {
             Some((name.to_ascii_lowercase(), value.trim().to_owned()))
         };
         Answer {
-            exit: output.status.code().unwrap_or(-1),
+            exit,
             status: status.parse().unwrap_or_default(),
             version: version.to_owned(),
             headers: head.lines().filter_map(header).collect(),
             body: body.trim().to_owned(),
-            said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            said: said.trim().to_owned(),
         }
     }
 }

@@ -128,6 +128,93 @@ fn edge_16_what_cannot_be_served_is_told_and_harms_its_own_path_only() {
     scene.until(&scene.curl("http://shop.example/gone"), |answer| answer.body == "api");
 }
 
+#[test]
+fn edge_15_a_host_is_the_same_however_it_is_written() {
+    let rules = [
+        rule("Shop.Example", &[&path("Prefix", "/", "web")]),
+        rule("*.foo.example", &[&path("Prefix", "/", "web")]),
+        rule("", &[&path("Prefix", "/", "api")]),
+    ];
+    let scene = Scene::start("ing-forms", &["web"], &ingress("web", "", &format!("rules: [{}]", rules.join(", "))));
+    scene.until(&scene.curl("http://shop.example/"), |answer| answer.status == 200);
+    for (host, wanted) in [
+        ("shop.example", "web"),
+        ("SHOP.EXAMPLE", "web"),
+        ("shop.example:80", "web"),
+        ("shop.example:8443", "web"),
+        ("shop.example.", "web"),
+        ("sHoP.example.:8080", "web"),
+        ("a.foo.example", "web"),
+        ("A.FOO.example:8080", "web"),
+        ("a.foo.example.", "web"),
+        ("a.foo.example.:8080", "web"),
+        ("a-b.foo.example", "web"),
+        ("a.b.foo.example", "api"),
+        ("foo.example", "api"),
+        (".foo.example", "api"),
+        ("xfoo.example", "api"),
+        ("a.fooxexample", "api"),
+        ("shop.example.evil.example", "api"),
+        ("evilshop.example", "api"),
+        ("shop", "api"),
+        ("10.0.0.1", "api"),
+        ("[2001:db8::1]", "api"),
+        ("[2001:db8::1]:8080", "api"),
+    ] {
+        let answer = scene.curl("http://any.example/").header(&format!("host: {host}")).ask(&scene.outside);
+        assert_eq!((answer.status, answer.body.as_str()), (200, wanted), "{host}: {answer:?}");
+    }
+}
+
+#[test]
+fn edge_15_an_expression_is_for_the_whole_path_and_no_path_is_every_path() {
+    let paths = [
+        path("ImplementationSpecific", "/impl", "api"),
+        path("ImplementationSpecific", "/long.*", "api"),
+        path("ImplementationSpecific", "/a(b|c)+/[^/]*", "api"),
+        path("Prefix", "/", "web"),
+    ];
+    let paths: Vec<_> = paths.iter().map(String::as_str).collect();
+    let no_path = "{pathType: Prefix, backend: {service: {name: api, port: {number: 80}}}}";
+    let empty = "{path: '', pathType: ImplementationSpecific, backend: {service: {name: api, port: {number: 80}}}}";
+    let rules = [rule("shop.example", &paths), rule("none.example", &[no_path]), rule("empty.example", &[empty])];
+    let web = ingress("web", "ingress.axoneme.io/path-type: regex", &format!("rules: [{}]", rules.join(", ")));
+    let scene = Scene::start("ing-whole", &["web"], &web);
+    scene.until(&scene.curl("http://shop.example/"), |answer| answer.status == 200);
+    expect(
+        &scene,
+        &[
+            ("http://shop.example/impl", "api"),
+            ("http://shop.example/impl?query", "api"),
+            ("http://shop.example/impl/", "web"),
+            ("http://shop.example/implicit", "web"),
+            ("http://shop.example/x/impl", "web"),
+            ("http://shop.example/long", "api"),
+            ("http://shop.example/longer/still", "api"),
+            ("http://shop.example/abcb/x", "api"),
+            ("http://shop.example/abcb/x/y", "web"),
+            ("http://shop.example/a/x", "web"),
+            ("http://none.example/any/path", "api"),
+        ],
+    );
+    let nothing = scene.get("http://empty.example/any/path");
+    assert_eq!((nothing.status, nothing.body.as_str()), (200, "api"), "no path is no expression: {nothing:?}");
+}
+
+#[test]
+fn edge_16_a_default_backend_alone_answers_everything() {
+    let web = "defaultBackend: {service: {name: named, port: {name: http}}}";
+    let scene = Scene::start("ing-default", &["web"], &ingress("web", "", web));
+    scene.publish_named("named", "http", &scene.pods[0]);
+    scene.until(&scene.curl("http://any.example/any"), |answer| answer.body == "web");
+    expect(&scene, &[("http://shop.example/", "web"), ("http://10.0.0.1/x/y", "web")]);
+    // With rules it answers what they leave open.
+    let rules = rule("shop.example", &[&path("Exact", "/x", "api")]);
+    scene.write("ingress.yaml", &ingress("web", "", &format!("{web}\n  rules: [{rules}]")));
+    scene.until(&scene.curl("http://shop.example/x"), |answer| answer.body == "api");
+    expect(&scene, &[("http://shop.example/x/y", "web"), ("http://shop.example/", "web"), ("http://a.b/x", "web")]);
+}
+
 /// A server in a pod that tells the first line of each connection, and answers it if it is HTTP/1.1.
 fn first_lines(pod: &Namespace, port: u16) -> Receiver<String> {
     let listener = pod.enter(|| TcpListener::bind(("0.0.0.0", port))).unwrap().unwrap();

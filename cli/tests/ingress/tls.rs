@@ -73,3 +73,75 @@ fn edge_17_an_entry_without_hosts_is_for_every_name() {
     assert_eq!(scene.curl(&format!("https://{address}/")).with(&["--insecure"]).ask(&scene.outside).body, "web");
     assert_eq!(scene.get("http://any.example/").status, 308);
 }
+
+#[test]
+fn edge_17_a_name_that_no_rule_has_is_answered_by_who_is_for_all() {
+    let pair = Pair::of(&["one.example", "other.example"]);
+    let spec = format!(
+        "tls: [{{hosts: [one.example, other.example], secretName: both}}]\n  defaultBackend: {{service: {{name: api, port: \
+         {{number: 80}}}}}}\n  rules: [{}]",
+        rule("one.example", &[&path("Prefix", "/", "web")])
+    );
+    let scene = Scene::start("ing-norule", &["web"], &[ingress("web", "", &spec), pair.secret("both")].concat());
+    let trusted = pair.file();
+    let ask = |url: &str| scene.curl(url).trust(&trusted);
+    scene.until(&ask("https://one.example/"), |answer| answer.body == "web");
+    scene.until(&ask("https://other.example/"), |answer| answer.body == "api");
+    // Nobody is sent to https who has no certificate there.
+    assert_eq!(scene.get("http://other.example/").status, 308);
+    assert_eq!(scene.get("http://third.example/").body, "api");
+}
+
+#[test]
+fn edge_17_cve_2023_34242_a_certificate_of_another_namespace_is_not_shown() {
+    // Joined with a dash, both Secrets would have one name: `shop-op` and `c`, `shop` and `op-c`.
+    let (mine, theirs) = (Pair::of(&["one.example"]), Pair::of(&["one.example"]));
+    let rules = ["one.example", "two.example"].map(|host| rule(host, &[&path("Prefix", "/", "web")])).join(", ");
+    let tls = "[{hosts: [one.example], secretName: op-c}, {hosts: [two.example], secretName: two}]";
+    let web = ingress("web", "", &format!("tls: {tls}\n  rules: [{rules}]"));
+    let two = Pair::of(&["two.example"]);
+    let foreign = [theirs.secret_of("shop-op", "c"), theirs.secret_of("other", "op-c")].join("---\n");
+    let scene = Scene::start("ing-foreign", &["web"], &[web, foreign, "---\n".to_owned(), two.secret("two")].concat());
+    let trust_two = two.file();
+    scene.until(&scene.curl("https://two.example/").trust(&trust_two), |answer| answer.status == 200);
+    assert_eq!(scene.curl("https://one.example/").with(&["--insecure"]).ask(&scene.outside).exit, 35);
+    scene.says(&["spec.tls[0].secretName", "Secret shop/op-c is not there"]);
+
+    scene.write("mine.yaml", &mine.secret("op-c"));
+    let (trust_mine, trust_theirs) = (mine.file(), theirs.file());
+    scene.until(&scene.curl("https://one.example/").trust(&trust_mine), |answer| answer.status == 200);
+    assert_eq!(scene.curl("https://one.example/").trust(&trust_theirs).ask(&scene.outside).exit, 60);
+}
+
+#[test]
+fn edge_17_what_is_wrong_with_one_certificate_is_no_matter_of_others() {
+    let hosts = ["good.example", "mixed.example", "words.example", "bare.example", "twice.example"];
+    let rules = hosts.map(|host| rule(host, &[&path("Prefix", "/", "web")])).join(", ");
+    let entry = |host: &str, secret: &str| format!("{{hosts: [{host}], secretName: {secret}}}");
+    let entries = [
+        entry("good.example", "good"),
+        entry("mixed.example", "mixed"),
+        entry("words.example", "words"),
+        entry("twice.example", "first"),
+        entry("twice.example", "second"),
+        "{hosts: [bare.example]}".to_owned(),
+    ];
+    let web = ingress("web", "", &format!("tls: [{}]\n  rules: [{rules}]", entries.join(", ")));
+    let (good, first, second) =
+        (Pair::of(&["good.example"]), Pair::of(&["twice.example"]), Pair::of(&["twice.example"]));
+    let mixed = Pair { certificate: good.certificate.clone(), key: first.key.clone() };
+    let words = Pair { certificate: "no certificate".to_owned(), key: "no key".to_owned() };
+    let secrets = [("good", &good), ("mixed", &mixed), ("words", &words), ("first", &first), ("second", &second)];
+    let secrets: Vec<_> = secrets.iter().map(|(name, pair)| pair.secret(name)).collect();
+    let scene = Scene::start("ing-broken", &["web"], &[web, secrets.join("---\n")].concat());
+    scene.until(&scene.curl("https://good.example/").trust(&good.file()), |answer| answer.status == 200);
+    scene.until(&scene.curl("https://twice.example/").trust(&first.file()), |answer| answer.status == 200);
+    for host in ["mixed.example", "words.example", "bare.example"] {
+        let answer = scene.curl(&format!("https://{host}/")).with(&["--insecure"]).ask(&scene.outside);
+        assert_eq!(answer.exit, 35, "{host}: {answer:?}");
+    }
+    scene.says(&["spec.tls[1].secretName", "Secret shop/mixed"]);
+    scene.says(&["spec.tls[2].secretName", "Secret shop/words"]);
+    scene.says(&["spec.tls[4].hosts[0]", "the first one counts"]);
+    scene.says(&["spec.tls[5]", "names no Secret"]);
+}

@@ -18,8 +18,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    certificate::{Authority, HOST_NAME},
-    load::{self, Habit, Tally},
+    certificates::Authority,
+    load::{self, HOST_NAME, Habit, Tally},
     log::{Hop, Key, Log},
     random::Random,
     stage::{PORT, SOON, Stage, last_words, serve},
@@ -65,7 +65,7 @@ fn no_request_fails_while_everything_is_edited() {
     let pods: BTreeMap<_, _> = names.map(pod).collect();
     let addresses = pods.iter().map(|(name, pod)| (name.clone(), pod.place.address.v4)).collect();
     let authority = Authority::new();
-    let tls = authority.connector();
+    let tls = authority.connector(&[]);
     let world = World::new(authority, &addresses);
     for (file, text) in world.files() {
         stage.folder.write(&file, &text).unwrap();
@@ -217,14 +217,14 @@ impl Play<'_> {
                 runtime.block_on(async {
                     let mut connection = load::connect(SECURE.parse().unwrap(), Some(tls)).await.unwrap();
                     let (head, body) = load::ask(&mut connection, "/").await.unwrap().into_parts();
-                    (head, body, load::certificate(SECURE.parse().unwrap(), tls).await.unwrap())
+                    (head, body, load::certificate(SECURE.parse().unwrap(), HOST_NAME, tls).await.unwrap())
                 })
             })
             .unwrap();
         assert_eq!(head.headers["x-serial"], self.world.serial.to_string().as_str());
         let body = String::from_utf8_lossy(&body).trim().to_owned();
         assert!(self.world.ready().any(|pod| pod == body), "{body} is not ready");
-        assert_eq!(shown, self.world.certificate.der, "the certificate for {HOST_NAME}");
+        assert_eq!(shown, self.world.certificate.der(), "the certificate for {HOST_NAME}");
     }
 }
 

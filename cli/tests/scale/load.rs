@@ -26,7 +26,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-use crate::certificate::HOST_NAME;
+/// The host that is asked for, unless told otherwise.
+pub(crate) const HOST_NAME: &str = "web.scale";
 
 /// How long an answer may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -94,26 +95,31 @@ async fn ask_on_one_connection(habit: &Habit, tally: &Tally, stop: &AtomicBool) 
 
 /// Connects, with TLS if wanted.
 pub(crate) async fn connect(to: SocketAddr, tls: Option<&TlsConnector>) -> Result<SendRequest<Empty<Bytes>>> {
-    let stream = TcpStream::connect(to).await.context("connect")?;
-    stream.set_nodelay(true)?;
-    match tls {
-        None => handshake(stream).await,
-        Some(tls) => handshake(tls.connect(ServerName::try_from(HOST_NAME)?, stream).await.context("TLS")?).await,
-    }
-}
-
-/// The certificate that a server shows now.
-pub(crate) async fn certificate(to: SocketAddr, tls: &TlsConnector) -> Result<Vec<u8>> {
-    let stream = tls.connect(ServerName::try_from(HOST_NAME)?, TcpStream::connect(to).await?).await?;
-    let chain = stream.get_ref().1.peer_certificates().context("no certificate")?;
-    Ok(chain.first().context("no certificate")?.to_vec())
-}
-
-async fn handshake(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<SendRequest<Empty<Bytes>>> {
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.context("handshake")?;
+    let (sender, connection) = http1::handshake(TokioIo::new(open(to, HOST_NAME, tls).await?)).await?;
     // It ends with the sender.
     tokio::spawn(connection);
     Ok(sender)
+}
+
+/// Both directions of a connection.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// The connection below, with TLS for this host if wanted.
+pub(crate) async fn open(to: SocketAddr, host: &str, tls: Option<&TlsConnector>) -> Result<Box<dyn Stream>> {
+    let stream = TcpStream::connect(to).await.context("connect")?;
+    stream.set_nodelay(true)?;
+    match tls {
+        None => Ok(Box::new(stream)),
+        Some(tls) => Ok(Box::new(tls.connect(ServerName::try_from(host.to_owned())?, stream).await.context("TLS")?)),
+    }
+}
+
+/// The certificate that a server shows now for this host.
+pub(crate) async fn certificate(to: SocketAddr, host: &str, tls: &TlsConnector) -> Result<Vec<u8>> {
+    let stream = tls.connect(ServerName::try_from(host.to_owned())?, TcpStream::connect(to).await?).await?;
+    let chain = stream.get_ref().1.peer_certificates().context("no certificate")?;
+    Ok(chain.first().context("no certificate")?.to_vec())
 }
 
 /// Asks, and reads the whole answer.

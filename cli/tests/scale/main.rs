@@ -2,11 +2,17 @@
 //! Envoy are real. Needs root and an Envoy (`cargo xtask setup`).
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod certificate;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod edits;
+mod kept;
 mod load;
+
 mod log;
+mod neighbours;
+#[path = "../support/random.rs"]
 mod random;
 mod stage;
+mod street;
 mod thousand;
 mod world;

@@ -9,7 +9,8 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use serde_json::{Value, json};
 
 use crate::{
-    certificate::{Authority, Pair},
+    certificates::{Authority, Pair},
+    load::HOST_NAME,
     log::Key,
     stage::PORT,
 };
@@ -83,7 +84,7 @@ impl World {
             timeout: 15,
         };
         Self {
-            certificate: authority.issue(),
+            certificate: authority.sign(&[HOST_NAME]),
             authority,
             clusters: BACKENDS.map(|service| (service, cluster)).into(),
             canary: None,

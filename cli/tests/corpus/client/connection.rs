@@ -16,7 +16,7 @@ use tokio_rustls::{
 };
 
 use super::{Question, Scheme};
-use crate::cluster::Pair;
+use crate::certificates::Pair;
 
 /// Whom the client trusts, and who it is itself.
 #[derive(Clone)]

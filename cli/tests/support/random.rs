@@ -1,4 +1,5 @@
 //! Choices that a seed decides.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 /// SplitMix64.
 pub(crate) struct Random(pub(crate) u64);
