@@ -20,6 +20,9 @@ pub struct Policy {
     pub hold_when_missing: &'static [&'static str],
     /// Whether to send again what [`View::follow`](crate::View::follow) names.
     pub follow: bool,
+    /// Whether a change is sent even if it is what the client has: it changed and changed back before the stream looked, and
+    /// who did that waits for a word about it. At worst something is said twice, when the client asked at that moment.
+    pub repeat: bool,
 }
 
 impl Policy {
@@ -32,6 +35,7 @@ impl Policy {
             implicit_wildcard: &[CLUSTER, LISTENER, SCOPED_ROUTE],
             hold_when_missing: &[ROUTE],
             follow: true,
+            repeat: true,
         }
     }
 
@@ -45,6 +49,7 @@ impl Policy {
             implicit_wildcard: &[],
             hold_when_missing: &[],
             follow: false,
+            repeat: false,
         }
     }
 

@@ -95,12 +95,13 @@ impl Session {
         Reaction { responses: self.speak(turn, view), outcomes }
     }
 
-    /// Sends what of `changed` the client subscribed to and does not have yet. O(changed).
+    /// Sends what of `changed` the client subscribed to and does not have yet, or has again ([`Policy::repeat`]). O(changed).
     pub fn on_change(&mut self, changed: &BTreeSet<Key>, view: &dyn View) -> Vec<Response> {
         let mut turn = Turn::new(self.policy);
+        let look = if self.policy.repeat { Look::Again } else { Look::IfChanged };
         for (type_url, name) in changed {
             if self.subscriptions.get(type_url).is_some_and(|subscription| subscription.covers(name)) {
-                turn.look_at(type_url, name, Look::IfChanged);
+                turn.look_at(type_url, name, look);
             }
         }
         self.speak(turn, view)
@@ -207,7 +208,9 @@ impl Session {
             for (name, look) in agenda.names {
                 let always = look == Look::Always;
                 match view.get(&type_url, &name) {
-                    Some(resource) if always || subscription.sent.get(&name) != Some(&resource.version) => {
+                    Some(resource)
+                        if look > Look::IfChanged || subscription.sent.get(&name) != Some(&resource.version) =>
+                    {
                         subscription.sent.insert(name, resource.version.clone());
                         puts.push(resource);
                     }

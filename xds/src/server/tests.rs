@@ -121,6 +121,26 @@ fn an_unknown_name_is_removed_or_held() {
 }
 
 #[test]
+fn what_went_and_came_back_before_the_stream_looked_is_answered_once_more() {
+    let mut store = store(&[(CLUSTER, "a", "1")]);
+    for (policy, expected) in [(Policy::envoy(), vec!["Cluster +a"]), (Policy::intents(), vec![])] {
+        let mut session = Session::new(policy);
+        session.on_request(ask(CLUSTER, &["*"], &[]), &store);
+        let mut changed = remove(&mut store, CLUSTER, "a");
+        changed.extend(put(&mut store, CLUSTER, "a", "1"));
+        let responses = session.on_change(&changed, &store);
+        assert_eq!(said(&responses), expected, "{}", policy.client);
+        for response in responses {
+            assert_eq!(session.on_request(answer(&response, None), &store).outcomes, [acked(CLUSTER, "a", "1")]);
+        }
+        // What came and went is nothing to tell.
+        let mut changed = put(&mut store, CLUSTER, "b", "1");
+        changed.extend(remove(&mut store, CLUSTER, "b"));
+        assert!(session.on_change(&changed, &store).is_empty());
+    }
+}
+
+#[test]
 fn unsubscribed_names_are_forgotten() {
     let mut store = store(&[(SECRET, "a", "1"), (SECRET, "b", "1")]);
     let mut session = Session::new(Policy::envoy());
@@ -155,7 +175,8 @@ fn a_wildcard_comes_and_goes() {
 #[test]
 fn a_change_is_said_once() {
     let mut store = store(&[(LISTENER, "l", "1")]);
-    let mut session = settled(&store, &[LISTENER]);
+    let mut session = Session::new(Policy::intents());
+    session.on_request(ask(LISTENER, &["*"], &[]), &store);
     let changed = put(&mut store, LISTENER, "l", "2");
     assert_eq!(said(&session.on_change(&changed, &store)), ["Listener +l"]);
     assert!(session.on_change(&changed, &store).is_empty());
@@ -278,7 +299,8 @@ fn a_refused_version_is_named_and_not_repeated() {
     let Outcome::Acked { type_url, name, version } = acked(LISTENER, "l", "bad") else { unreachable!() };
     let message = "Address already in use".to_owned();
     assert_eq!(reaction.outcomes, [Outcome::Nacked { type_url, name, version, message }]);
-    assert!(reaction.responses.is_empty() && session.on_change(&changed, &store).is_empty());
+    assert!(reaction.responses.is_empty());
+    assert!(session.on_request(ask(LISTENER, &[], &[]), &store).responses.is_empty());
     let back = put(&mut store, LISTENER, "l", "good");
     assert_eq!(said(&session.on_change(&back, &store)), ["Listener +l"]);
 }

@@ -10,6 +10,8 @@ use crate::{Policy, View};
 pub(super) enum Look {
     /// Say it if it is not what was sent last.
     IfChanged,
+    /// Say it if it exists, or existed for the client.
+    Again,
     /// Say it in any case, also that it does not exist.
     Always,
 }
