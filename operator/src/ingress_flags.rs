@@ -66,6 +66,11 @@ pub struct IngressFlags {
     #[arg(long, env = "AXONEME_INGRESS_HOSTNETWORK_NODELABELSELECTOR", default_value = "", value_parser = selector)]
     ingress_hostnetwork_nodelabelselector: Selector,
 
+    /// The port of all Ingresses in shared mode, there.
+    #[arg(long, env = "AXONEME_INGRESS_HOSTNETWORK_SHARED_LISTENER_PORT", default_value_t = HostNetwork::PORT, value_name = "PORT",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    ingress_hostnetwork_shared_listener_port: u16,
+
     /// The range of the nodes' own --port-range, which no Ingress may ask for.
     #[arg(long, env = "AXONEME_PROXY_PORT_RANGE", default_value = "10000-20000", value_parser = ports)]
     proxy_port_range: RangeInclusive<u16>,
@@ -84,6 +89,7 @@ impl IngressFlags {
         let host_network = HostNetwork {
             nodes: (!selector.labels.is_empty()).then_some(selector),
             proxy_ports: flags.proxy_port_range,
+            shared_port: flags.ingress_hostnetwork_shared_listener_port,
         };
         IngressDefaults {
             mode: flags.ingress_default_lb_mode,

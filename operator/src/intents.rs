@@ -234,7 +234,10 @@ impl Intents {
             let offers = self.offers(&key.0, &key.1);
             let mine = offers.iter().position(|offer| offer.rank.1 == *owner)?;
             let before = offers[..mine].iter();
-            let mut rivals = before.filter(|o| *o.audience == Audience::All || o.audience == offers[mine].audience);
+            let stands_before = |audience: &Audience| *audience == Audience::All || *audience == *offers[mine].audience;
+            // Shared mode has two forms, one for nodes with the module and one for the others.
+            let mut rivals =
+                before.filter(|o| stands_before(&o.audience) || stands_before(&o.audience.of_any_module()));
             rivals.next().map(|offer| (key.clone(), offer.rank.1.clone()))
         };
         self.owned.get(owner).into_iter().flatten().filter_map(winner).collect()
@@ -326,6 +329,20 @@ impl Intents {
             sum.absent.push(node.clone());
         }
         sum
+    }
+
+    /// Which nodes refuse one resource as an owner offers it now, and why. Costs the nodes.
+    #[must_use]
+    pub fn rejections(&self, owner: &ObjectKey, key: &Key) -> Vec<Rejection> {
+        let (Some(claim), Some(heard)) = (self.claim(key, owner), self.answers.heard(key)) else { return Vec::new() };
+        let nodes = self.answers.present().filter(|(node, _)| claim.holds(self.labels(node)));
+        let rejection = |(node, voice): (&Arc<str>, _)| match heard.said(voice, &claim.intent.resource.version) {
+            Said::Refuses(message) => {
+                Some(Rejection { node: node.clone(), resource: key.1.clone(), message: message.clone() })
+            }
+            Said::Runs | Said::Nothing => None,
+        };
+        nodes.filter_map(rejection).collect()
     }
 
     fn claim(&self, key: &Key, owner: &ObjectKey) -> Option<Claim<'_>> {

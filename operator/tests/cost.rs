@@ -48,7 +48,7 @@ fn names(changes: &Changes) -> Vec<String> {
 #[test]
 fn edits_touch_their_own_keys_only() {
     let (mut engine, mut local) = world();
-    assert_eq!(engine.intents().view("n").iter().count(), 6 * INGRESSES);
+    assert_eq!(engine.intents().view("n").iter().count(), 7 * INGRESSES);
 
     // A backend moves: one assignment.
     let changes = edit(&mut engine, &mut local, &app(500, "10.0.0.2"));

@@ -65,3 +65,19 @@ fn edge_20_of_two_that_want_a_port_the_oldest_has_it_and_the_other_follows() {
     scene.says(&["host-listener-port", "12345 is one of the ports 10000-20000 that the proxy takes itself"]);
     scene.until(&both, |answer| answer.exit == 7);
 }
+
+#[test]
+fn edge_20_all_of_shared_mode_at_one_port() {
+    let shared = |name: &str, host: &str, service: &str| {
+        let spec = format!("rules: [{}]", rule(host, &[&path("Prefix", "/", service)]));
+        ingress(name, "ingress.cilium.io/loadbalancer-mode: shared", &spec)
+    };
+    let manifests = [shared("web", "web.example", "web"), shared("api", "api.example", "api")].concat();
+    let flags = [FLAG, "--ingress-hostnetwork-shared-listener-port=8090"];
+    let scene = Scene::start_with("ing-host-all", &[], &manifests, &flags);
+    for ip in scene.node().address.each() {
+        for name in ["web", "api"] {
+            scene.until(&ask(&format!("http://{name}.example/"), ip, 8090), |answer| answer.body == name);
+        }
+    }
+}

@@ -44,11 +44,11 @@ impl Demand {
         changed
     }
 
-    /// One more name that an object wants, on every node. For an owner that wants many and changes few: [`Self::set`] would cost
+    /// One more name that an object wants. For an owner that wants many and changes few: [`Self::set`] would cost
     /// all of them.
-    pub(super) fn want(&mut self, owner: &ObjectKey, name: EndpointsName) {
+    pub(super) fn want(&mut self, owner: &ObjectKey, audience: &Arc<Audience>, name: EndpointsName) {
         let wanted = self.wanted.entry(name.service.clone()).or_default();
-        wanted.entry(name).or_default().insert(owner.clone(), Arc::new(Audience::All));
+        wanted.entry(name).or_default().insert(owner.clone(), Arc::clone(audience));
     }
 
     /// One less.

@@ -55,7 +55,7 @@ fn delete_service(own: &Name, index: &Index) -> Option<Write> {
     index.service(own).filter(|service| service.is_ingress).map(|_| Write::DeleteService(own.clone()))
 }
 
-fn delete_slice(own: &Name, index: &Index) -> Option<Write> {
+pub(super) fn delete_slice(own: &Name, index: &Index) -> Option<Write> {
     index.slice(own).filter(|slice| slice.is_ingress).map(|_| Write::DeleteEndpointSlice(own.clone()))
 }
 
@@ -125,24 +125,26 @@ impl<'a> Wanted<'a> {
     fn addresses(&self) -> Option<Vec<LoadBalancerAddress>> {
         // Nobody is told of an address that is not there yet, as long as the one before is.
         let new = |addresses: Vec<_>, has_old: bool| (!has_old || !addresses.is_empty()).then_some(addresses);
-        if self.place.mode == Mode::Shared {
+        if self.flags.host_network.is_none() && self.place.mode == Mode::Shared {
             let service = self.index.service(&self.flags.shared_service).filter(|service| service.is_ingress);
             return new(service.map(|it| it.load_balancer.clone()).unwrap_or_default(), self.place.dedicated);
         }
-        let Some(service) = self.index.service(&self.own).filter(|_| self.options.exposure != Exposure::Closed) else {
+        if self.options.exposure == Exposure::Closed {
             return new(Vec::new(), self.place.shared);
-        };
+        }
+        if let Some(network) = &self.flags.host_network {
+            return self.index.node_addresses(network.nodes.as_ref());
+        }
+        let Some(service) = self.index.service(&self.own) else { return new(Vec::new(), self.place.shared) };
         match self.options.service.type_ {
             RequestedType::LoadBalancer => new(service.load_balancer.clone(), self.place.shared),
-            RequestedType::NodePort => self.index.node_addresses(None),
-            RequestedType::ClusterIp => {
-                self.index.node_addresses(self.flags.host_network.as_ref().and_then(|network| network.nodes.as_ref()))
-            }
+            RequestedType::NodePort | RequestedType::ClusterIp => self.index.node_addresses(None),
         }
     }
 
     fn shows_nodes(&self) -> bool {
-        self.place.mode == Mode::Dedicated && self.options.service.type_ != RequestedType::LoadBalancer
+        let on_node_ports = self.place.mode == Mode::Dedicated && self.options.service.type_ == RequestedType::NodePort;
+        self.flags.host_network.is_some() || on_node_ports
     }
 }
 
@@ -161,9 +163,12 @@ pub(super) fn lost(loser: &ObjectKey, type_url: &str, name: &str, winner: &Objec
         return Problem::error(Reason::Conflict, field, why);
     }
     if let Some(port) = names::host_listener_port(name) {
+        let winner = match &*winner.name.namespace {
+            "" => "shared mode".to_owned(),
+            _ => format!("{winner} is older and"),
+        };
         let why = format!(
-            "{winner} is older and has port {port} of the nodes; give this Ingress another one with the annotation \
-             host-listener-port"
+            "{winner} has port {port} of the nodes; give this Ingress another one with the annotation host-listener-port"
         );
         return Problem::error(Reason::Conflict, "metadata.annotations", why);
     }

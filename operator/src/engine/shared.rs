@@ -8,16 +8,20 @@ use std::sync::Arc;
 use axoneme_xds::Key;
 
 use super::writes::{DummySlice, IngressService, Owner};
-use super::{Changes, Engine, Target, Write};
-use crate::intents::{Audience, Delta, Intent, Rank};
+use super::{Changes, Engine, Target, Write, desired};
+use crate::intents::{Delta, Intent, Rank};
 use crate::model::options::{RequestedType, ServiceOptions};
 use crate::model::{Backend, Host, IngressDefaults, field_of};
 use crate::problem::{Problem, Reason};
 use crate::shared::{Change, Contribution, Lost, Shared};
 use crate::source::{Kind, LoadBalancerAddress, Name, ObjectKey};
-use crate::translate::shared::{self, Origin};
+use crate::translate::{
+    ingress,
+    shared::{self, Origin},
+};
 
 mod certificates;
+mod refusals;
 mod tables;
 
 use certificates::Certificates;
@@ -37,6 +41,8 @@ pub(super) struct SharedMode {
     nodes: BTreeMap<Arc<str>, bool>,
     /// Which certificate each host shows.
     certificates: Certificates,
+    /// Tables that some node refuses.
+    refused: BTreeSet<Key>,
     /// What changed since nodes were told.
     change: Change,
     /// The addresses that members were told last.
@@ -122,10 +128,13 @@ impl Engine {
             self.shared.certificates.update(&self.shared.hosts, &change.hosts);
             let tables = self.settle_tables(&change.hosts);
             let name = &self.defaults.shared_service;
-            let service = self.index.service(name).filter(|_| !self.shared.hosts.is_empty());
+            // Nothing is redirected to a listener with an address of its own.
+            let is_redirected = !self.shared.hosts.is_empty() && self.defaults.host_network.is_none();
+            let service = self.index.service(name).filter(|_| is_redirected);
             let is_proxied = self.defaults.proxy_protocol;
-            amended.extend(shared::redirects(&Origin::of(name), service, name, is_proxied));
-            let others = self.intents.amend(&rank(&self.defaults), &Arc::new(Audience::All), amended);
+            amended.extend(shared::redirects(&Origin::of(&self.defaults), service, name, is_proxied));
+            let others =
+                self.intents.amend(&rank(&self.defaults), &Arc::new(ingress::audience(&self.defaults)), amended);
             for delta in [tables, others] {
                 changes.intents.extend(delta.keys);
                 rivals.extend(delta.rivals);
@@ -140,7 +149,7 @@ impl Engine {
         backends: &BTreeSet<Backend>,
         endpoints: &mut BTreeSet<Name>,
     ) -> BTreeMap<Key, Option<Intent>> {
-        let origin = Origin::of(&self.defaults.shared_service);
+        let origin = Origin::of(&self.defaults);
         let owner = rank(&self.defaults).1;
         let mut amended = BTreeMap::new();
         let (named, gone): (Vec<_>, Vec<_>) = backends.iter().partition(|it| self.shared.hosts.names(it));
@@ -150,10 +159,11 @@ impl Engine {
             self.demand.forgo(&owner, &shared::endpoints(backend));
             endpoints.insert(backend.service.clone());
         }
+        let audience = Arc::new(ingress::audience(&self.defaults));
         for backend in named {
             let clusters = told(shared::clusters(&origin, backend), "cluster", &backend.service.to_string());
             amended.extend(clusters.unwrap_or_default().into_iter().map(|it| (it.resource.key(), Some(it))));
-            self.demand.want(&owner, shared::endpoints(backend));
+            self.demand.want(&owner, &audience, shared::endpoints(backend));
             endpoints.insert(backend.service.clone());
         }
         amended
@@ -162,14 +172,15 @@ impl Engine {
     /// Brings the tables up to date, each form for the nodes that need it.
     pub(super) fn settle_tables(&mut self, changed: &BTreeSet<Host>) -> Delta {
         let SharedMode { hosts, certificates, whole, shards, nodes, .. } = &mut self.shared;
-        let origin = Origin::of(&self.defaults.shared_service);
+        let origin = Origin::of(&self.defaults);
         let maker = Maker { origin, hosts, certificates, defaults: &self.defaults };
         let of_whole = tables::settle(whole, nodes.is_empty() || nodes.values().any(|has| !has), &maker, changed);
         let of_shards = tables::settle(shards, nodes.values().any(|has| *has), &maker, changed);
+        let audience = ingress::audience(&self.defaults);
         let mut told = Delta::default();
         for (has_module, amended) in [(false, of_whole), (true, of_shards)] {
             let rank = if has_module { sharded_rank(&self.defaults) } else { rank(&self.defaults) };
-            let delta = self.intents.amend(&rank, &Arc::new(Audience::by_module(has_module)), amended);
+            let delta = self.intents.amend(&rank, &Arc::new(audience.clone().by_module(has_module)), amended);
             told.keys.extend(delta.keys);
             told.rivals.extend(delta.rivals);
         }
@@ -209,11 +220,17 @@ impl Engine {
         let service = wanted.then(|| {
             // A class cannot change, and may have come from elsewhere.
             let class = service.and_then(|service| service.written.class.clone());
-            let options = ServiceOptions { type_: RequestedType::LoadBalancer, class, ..ServiceOptions::default() };
+            let options = match self.defaults.host_network {
+                None => ServiceOptions { type_: RequestedType::LoadBalancer, class, ..ServiceOptions::default() },
+                Some(_) => ServiceOptions { type_: RequestedType::ClusterIp, ..ServiceOptions::default() },
+            };
             let wanted = IngressService { name: name.clone(), owner: owner(), options };
             (!service.is_some_and(|service| wanted.is_met_by(service))).then_some(Write::Service(wanted))
         });
         let slice = wanted.then(|| {
+            if self.defaults.host_network.is_some() {
+                return desired::delete_slice(name, &self.index);
+            }
             let wanted = DummySlice { name: name.clone(), owner: owner() };
             (!slice.is_some_and(|slice| wanted.is_met_by(slice))).then_some(Write::EndpointSlice(wanted))
         });

@@ -71,8 +71,9 @@ fn an_ingress_gets_its_service_once() {
     let changes = engine.apply(service("{ip: 192.0.2.1}"));
     let addresses = vec![LoadBalancerAddress::ip("192.0.2.1")];
     assert_eq!(changes.writes, [Write::IngressStatus { ingress: Name::new("default", "web"), addresses }]);
-    let redirect = (axoneme_api::intent::REDIRECT.into(), "default/cilium-ingress-web:80".into());
-    assert_eq!(changes.intents, BTreeSet::from([redirect]));
+    // Both ports: what asks for TLS in vain is closed by Envoy, at once.
+    let redirect = |port| (axoneme_api::intent::REDIRECT.into(), format!("default/cilium-ingress-web:{port}").into());
+    assert_eq!(changes.intents, BTreeSet::from([redirect(80), redirect(443)]));
 
     // A new holder of the lease writes what is not there yet, and only that.
     let outstanding: Vec<_> = engine.outstanding_writes().iter().map(Write::target).collect();

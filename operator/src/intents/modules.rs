@@ -33,12 +33,25 @@ pub(super) fn mark(labels: &mut BTreeMap<String, String>, has_module: bool) {
 }
 
 impl Audience {
-    /// Nodes whose Envoys have the module, or all others.
+    /// Of these nodes those whose Envoys have the module, or all others.
     #[must_use]
-    pub fn by_module(has_module: bool) -> Self {
+    pub fn by_module(self, has_module: bool) -> Self {
         let operator = if has_module { "Exists" } else { "DoesNotExist" };
-        let expressions = vec![(HOSTKEY_FEATURE.to_owned(), operator.to_owned(), Vec::new())];
-        Self::Any(BTreeSet::from([Selector { labels: BTreeMap::new(), expressions }]))
+        let expression = (HOSTKEY_FEATURE.to_owned(), operator.to_owned(), Vec::new());
+        let mut selectors = match self {
+            Self::All => vec![Selector::default()],
+            Self::Any(selectors) => selectors.into_iter().collect(),
+        };
+        selectors.iter_mut().for_each(|selector| selector.expressions.push(expression.clone()));
+        Self::Any(selectors.into_iter().collect())
+    }
+
+    /// The same nodes and their like, with the module or without.
+    pub(super) fn of_any_module(&self) -> Self {
+        let Self::Any(selectors) = self else { return Self::All };
+        let mut selectors = selectors.clone().into_iter().collect::<Vec<_>>();
+        selectors.iter_mut().for_each(|selector| selector.expressions.retain(|(key, ..)| key != HOSTKEY_FEATURE));
+        if selectors.contains(&Selector::default()) { Self::All } else { Self::Any(selectors.into_iter().collect()) }
     }
 }
 
@@ -75,7 +88,7 @@ mod tests {
     #[test]
     fn an_audience_is_of_those_with_the_module_or_of_those_without() {
         let mut intents = Intents::default();
-        let [with, without] = [true, false].map(Audience::by_module);
+        let [with, without] = [true, false].map(|has| Audience::All.by_module(has));
         let seen =
             |intents: &Intents, node| (with.includes(intents.labels(node)), without.includes(intents.labels(node)));
         assert_eq!(seen(&intents, "n"), (false, true), "it said nothing");

@@ -62,6 +62,13 @@ pub struct HostNetwork {
     pub nodes: Option<Selector>,
     /// Ports that are not for them: those of redirected listeners.
     pub proxy_ports: RangeInclusive<u16>,
+    /// The port of all Ingresses in shared mode.
+    pub shared_port: u16,
+}
+
+impl HostNetwork {
+    /// The port that is taken when none is named, as Cilium does.
+    pub const PORT: u16 = 8080;
 }
 
 impl Default for IngressDefaults {

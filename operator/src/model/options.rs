@@ -113,7 +113,7 @@ impl Options {
                 .unwrap_or_default(),
             passthrough: reader.passthrough(),
             proxy_protocol: reader.take("proxy-protocol", "enabled or disabled", boolean),
-            exposure: reader.exposure(defaults.host_network.as_ref()),
+            exposure: reader.exposure(mode, defaults.host_network.as_ref()),
             service,
         };
         reader.others();

@@ -32,6 +32,10 @@ pub fn place(ingress: &Ingress, index: &Index, defaults: &IngressDefaults) -> Pl
     let shows_shared = shared.is_some_and(|service| shows(&service.load_balancer));
     let mode = Mode::of(ingress, defaults);
     match mode {
+        // What is bound to ports needs no address, and a port is there or taken.
+        _ if defaults.host_network.is_some() => {
+            Place { mode, dedicated: mode == Mode::Dedicated, shared: mode == Mode::Shared }
+        }
         Mode::Dedicated => Place { mode, dedicated: true, shared: shows_shared && !shows_own },
         Mode::Shared => {
             let dedicated = own.is_some_and(|service| service.is_ingress) && !shows_shared;

@@ -16,6 +16,7 @@ use super::ingress::{cluster, listener};
 use super::{EndpointsName, Output, problem, redirects, secrets};
 use crate::index::Index;
 use crate::intents::Intent;
+use crate::model::options::Exposure;
 use crate::model::{Backend, Connection, Host, HttpModel, IngressDefaults, Speaks};
 use crate::problem::Problem;
 use crate::source::{Kind, Name, ObjectKey, Service};
@@ -31,19 +32,24 @@ pub use table::pattern_head;
 /// Ports of the Service that the listener serves.
 const PORTS: [u16; 2] = [80, 443];
 
-/// The name under which everything of shared mode stands: that of its Service.
+/// The name under which everything of shared mode stands: that of its Service. And that of its listener, which may be a port's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin(String);
+pub struct Origin(String, String);
 
 impl Origin {
-    /// The origin of what stands behind this Service.
+    /// The origin of what stands behind the shared Service.
     #[must_use]
-    pub fn of(service: &Name) -> Self {
-        Self(service.to_string())
+    pub fn of(defaults: &IngressDefaults) -> Self {
+        let name = defaults.shared_service.to_string();
+        let listener = match &defaults.host_network {
+            None => format!("{name}/listener"),
+            Some(network) => names::host_listener(network.shared_port),
+        };
+        Self(name, listener)
     }
 
-    fn listener(&self) -> String {
-        format!("{}/listener", self.0)
+    fn listener(&self) -> &str {
+        &self.1
     }
 
     /// The listener, as nodes are told of it.
@@ -155,19 +161,25 @@ fn whole_json(origin: &Origin, defaults: &IngressDefaults, certificates: &BTreeM
         trusted_hops: defaults.trusted_hops,
         ..Connection::default()
     };
-    let model = HttpModel { connection, certificates: certificates.clone(), ..HttpModel::default() };
+    let exposure = defaults.host_network.as_ref().map_or(Exposure::Service, |it| Exposure::HostPort(it.shared_port));
+    let model = HttpModel { connection, exposure, certificates: certificates.clone(), ..HttpModel::default() };
     let secret = |name: &Name| origin.secret(name);
-    listener::json(&origin.listener(), &model, |_| origin.table(), secret, |_| String::new())
+    listener::json(origin.listener(), &model, |_| origin.table(), secret, |_| String::new())
 }
 
 /// The redirects of the Service's addresses to the listener, by name.
 #[must_use]
-pub fn redirects(origin: &Origin, service: Option<&Service>, name: &Name, is_proxied: bool) -> BTreeMap<Key, Option<Intent>> {
+pub fn redirects(
+    origin: &Origin,
+    service: Option<&Service>,
+    name: &Name,
+    is_proxied: bool,
+) -> BTreeMap<Key, Option<Intent>> {
     let owner = ObjectKey { kind: Kind::Service, name: name.clone() };
     let redirect = |port: u16| {
         let found = service.and_then(|service| Some((service, service.port(port)?)));
-        let intent = found
-            .and_then(|(service, port)| redirects::redirect(service, port, &origin.listener(), &owner, is_proxied));
+        let intent =
+            found.and_then(|(service, port)| redirects::redirect(service, port, origin.listener(), &owner, is_proxied));
         let name = names::redirect(&name.namespace, &name.name, port);
         ((axoneme_api::intent::REDIRECT.into(), name.into()), intent)
     };

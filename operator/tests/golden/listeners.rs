@@ -30,7 +30,7 @@ fn compare(name: &str, file: &str, flags: IngressDefaults) {
 
 #[test]
 fn conformance_host_network() {
-    let host_network = Some(HostNetwork { nodes: None, proxy_ports: 10_000..=20_000 });
+    let host_network = Some(HostNetwork { nodes: None, proxy_ports: 10_000..=20_000, shared_port: 8080 });
     let flags = IngressDefaults { host_network, ..IngressDefaults::default() };
     compare("conformance_host_network", "translation/conformance_host_network.yaml", flags);
 }

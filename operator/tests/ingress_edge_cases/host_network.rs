@@ -11,7 +11,7 @@ use crate::world::{World, ingress, rule};
 const PORT: &str = "ingress.cilium.io/host-listener-port";
 
 fn defaults() -> IngressDefaults {
-    let host_network = Some(HostNetwork { nodes: None, proxy_ports: 10_000..=20_000 });
+    let host_network = Some(HostNetwork { nodes: None, proxy_ports: 10_000..=20_000, shared_port: 8080 });
     IngressDefaults { host_network, ..IngressDefaults::default() }
 }
 
@@ -116,7 +116,7 @@ fn edge_20_of_two_that_want_a_port_the_oldest_has_it_and_the_other_is_told() {
 #[test]
 fn edge_20_nodes_are_chosen_by_their_labels() {
     let nodes = Some(Selector { labels: [("edge".to_owned(), "yes".to_owned())].into(), ..Selector::default() });
-    let host_network = Some(HostNetwork { nodes, proxy_ports: 10_000..=20_000 });
+    let host_network = Some(HostNetwork { nodes, proxy_ports: 10_000..=20_000, shared_port: 8080 });
     let defaults = IngressDefaults { host_network, ..IngressDefaults::default() };
     let node =
         |labels: &str| format!("\n---\napiVersion: v1\nkind: Node\nmetadata: {{name: node, labels: {{{labels}}}}}\n");
@@ -214,4 +214,51 @@ fn edge_20_what_a_node_cannot_bind_is_told() {
     told(&mut world, refusal);
     world.apply(&named("web", "2026-01-01T00:00:00Z", &format!("{PORT}: '81'")));
     assert_eq!(world.problems(), Vec::<String>::new());
+}
+
+fn shared(name: &str) -> String {
+    named(name, "2026-01-01T00:00:00Z", "ingress.cilium.io/loadbalancer-mode: shared")
+}
+
+#[test]
+fn edge_20_all_of_shared_mode_have_one_port() {
+    let node = |name: &str, labels: &str| {
+        let status = "status: {addresses: [{type: InternalIP, address: 192.0.2.7}], conditions: [{type: Ready, status: 'True'}]}";
+        format!("\n---\napiVersion: v1\nkind: Node\nmetadata: {{name: {name}, labels: {{{labels}}}}}\n{status}\n")
+    };
+    let nodes = Some(Selector { labels: [("edge".to_owned(), "yes".to_owned())].into(), ..Selector::default() });
+    let host_network = Some(HostNetwork { nodes, proxy_ports: 10_000..=20_000, shared_port: 8888 });
+    let defaults = IngressDefaults { host_network, ..IngressDefaults::default() };
+    let late = named("late", "2026-01-02T00:00:00Z", &format!("{PORT}: '8888'"));
+    let texts = [shared("one"), shared("two"), node("node", "edge: 'yes'"), node("other", "")];
+    let mut world = World::with(defaults, &texts.concat());
+    assert_eq!(addresses(&world), at(8888));
+    assert_eq!(world.engine.intents().view("other").iter().count(), 0);
+    // Of the same host and path, which has nothing to do with ports.
+    assert!(world.problems().iter().all(|it| it.contains("RouteConflict")), "{:?}", world.problems());
+    let service = world.engine.index().service(&Name::new("axoneme", "cilium-ingress")).unwrap();
+    assert_eq!(service.type_, axoneme_operator::source::ServiceType::ClusterIp);
+    assert!(world.engine.index().slice(&Name::new("axoneme", "cilium-ingress")).is_none());
+    assert!(world.engine.index().service(&Name::new("shop", "cilium-ingress-one")).is_none());
+    // With the module there is another form of the listener, at the same port.
+    world.engine.node_opens("node", true);
+    assert_eq!(addresses(&world), at(8888));
+
+    world.apply(&late);
+    assert_eq!(addresses(&world), at(8888));
+    let told = world.problems().into_iter().filter(|it| !it.contains("RouteConflict")).collect::<Vec<_>>();
+    assert_eq!(
+        told,
+        [
+            "Error Conflict metadata.annotations: shared mode has port 8888 of the nodes; give this Ingress another one with the \
+          annotation host-listener-port"
+        ]
+    );
+    world.engine.expect_nodes(["node".into(), "other".into()].into());
+    let status = |write: axoneme_operator::Write| match write {
+        axoneme_operator::Write::IngressStatus { addresses, .. } => addresses.first().and_then(|it| it.ip.clone()),
+        _ => None,
+    };
+    let told: Vec<_> = world.engine.outstanding_writes().into_iter().map(status).collect();
+    assert_eq!(told, vec![Some("192.0.2.7".to_owned()); 3]);
 }

@@ -48,7 +48,7 @@ impl Certificates {
 impl Engine {
     /// What nodes are told of these Secrets: what is in force, while some Ingress brings a certificate out of them.
     pub(super) fn shared_secrets(&self, names: &BTreeSet<Name>) -> BTreeMap<Key, Option<Intent>> {
-        let origin = Origin::of(&self.defaults.shared_service);
+        let origin = Origin::of(&self.defaults);
         let intent = |name: &Name| {
             let wanted = self.shared.hosts.names_secret(name);
             (origin.secret_key(name), wanted.then(|| secret(&origin, name, &self.index)).flatten())

@@ -2,14 +2,11 @@
 
 use std::ops::RangeInclusive;
 
-use super::Reader;
+use super::{Mode, Reader};
 use crate::model::HostNetwork;
 use crate::problem::{Problem, Reason};
 
 const HOST_PORT: &str = "host-listener-port";
-
-/// As Cilium's.
-const DEFAULT_PORT: u16 = 8080;
 
 /// What Kubernetes gives out as node ports, unless told otherwise.
 const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
@@ -27,21 +24,26 @@ pub enum Exposure {
 }
 
 impl Reader<'_> {
-    pub(super) fn exposure(&mut self, host_network: Option<&HostNetwork>) -> Exposure {
+    pub(super) fn exposure(&mut self, mode: Mode, host_network: Option<&HostNetwork>) -> Exposure {
         let Some(network) = host_network else {
             self.known.insert(HOST_PORT);
             self.warn(Reason::Unsupported, HOST_PORT, "has an effect in host network mode only".to_owned());
             return Exposure::Service;
         };
+        if mode == Mode::Shared {
+            self.known.insert(HOST_PORT);
+            return Exposure::HostPort(network.shared_port);
+        }
         let port = |value: &str| value.parse().ok().filter(|port| *port > 0);
         let asked = self.take(HOST_PORT, "a port", port);
         if !self.ingress.options.contains_key(HOST_PORT) {
             let why = format!(
-                "without {HOST_PORT} this Ingress asks for port {DEFAULT_PORT} of the nodes, which only one can have"
+                "without {HOST_PORT} this Ingress asks for port {} of the nodes, which only one can have",
+                HostNetwork::PORT
             );
             self.problems.push(Problem::warning(Reason::Invalid, "metadata.annotations", why));
         }
-        let port = asked.unwrap_or(DEFAULT_PORT);
+        let port = asked.unwrap_or(HostNetwork::PORT);
         if network.proxy_ports.contains(&port) {
             let (first, last) = (network.proxy_ports.start(), network.proxy_ports.end());
             let why = format!("{port} is one of the ports {first}-{last} that the proxy takes itself; choose another");

@@ -8,9 +8,10 @@ const MODE: &str = "loadbalancer-mode";
 
 /// Options of an address or a listener, of which there is one for all Ingresses of shared mode. Only those of their
 /// operator's flags hold there.
-const OF_OWN_ADDRESS: [&str; 9] = [
+const OF_OWN_ADDRESS: [&str; 10] = [
     "escaped-slashes",
     "header-underscores",
+    "host-listener-port",
     "insecure-node-port",
     "load-balancer-source-ranges",
     "loadbalancer-class",

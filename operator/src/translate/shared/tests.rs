@@ -8,7 +8,7 @@ use crate::model::{Action, Host, Limits, PathMatch, RedirectCode, Route};
 use crate::shared::{Contribution, Shared};
 
 fn origin() -> Origin {
-    Origin::of(&Name::new("axoneme", "cilium-ingress"))
+    Origin::of(&IngressDefaults::default())
 }
 
 fn shared(hosts: &[(Host, &str, Option<RedirectCode>)]) -> Shared {
