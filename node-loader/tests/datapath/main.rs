@@ -32,7 +32,7 @@ fn everywhere(name: &str, work: impl Fn(&mut Scene, SocketAddr)) {
 }
 
 #[test]
-fn pods_hosts_and_outside_clients_reach_the_proxy_with_their_own_address() {
+fn edge_24_pods_hosts_and_outside_clients_reach_the_proxy_with_their_own_address() {
     everywhere("taken", |scene, frontend| {
         let _proxy = scene.proxy();
         for place in scene.places() {
@@ -54,7 +54,7 @@ fn pods_hosts_and_outside_clients_reach_the_proxy_with_their_own_address() {
 }
 
 #[test]
-fn switching_breaks_no_live_connection() {
+fn edge_26_switching_breaks_no_live_connection() {
     everywhere("switch", |scene, frontend| {
         let _proxy = scene.proxy();
         let mut before: Vec<_> = scene.places().iter().map(|place| dial(place, frontend).unwrap()).collect();
@@ -171,7 +171,7 @@ fn a_proxy_that_dies_leaves_nobody_hanging() {
 }
 
 #[test]
-fn a_port_is_used_again_at_once_and_cookies_work() {
+fn edge_26_a_port_is_used_again_at_once_and_cookies_work() {
     everywhere("again", |scene, frontend| {
         let _proxy = scene.proxy();
         scene.agent.tell(&format!("set {frontend} {PROXY_PORT} on refuse-all 1"));
@@ -203,7 +203,7 @@ fn a_port_is_used_again_at_once_and_cookies_work() {
 }
 
 #[test]
-fn a_killed_loader_is_not_missed_and_the_next_one_takes_over() {
+fn edge_26_a_killed_loader_is_not_missed_and_the_next_one_takes_over() {
     everywhere("killed", |scene, frontend| {
         let _proxy = scene.proxy();
         scene.agent.tell(&format!("set {frontend} {PROXY_PORT} on bypass 7"));
@@ -255,7 +255,7 @@ fn edge_26_an_upgrade_that_changes_the_maps_breaks_no_connection() {
 }
 
 #[test]
-fn edge_26_what_is_decided_can_be_watched() {
+fn what_is_decided_can_be_watched() {
     everywhere("watch", |scene, frontend| {
         let ip = |scene: &Scene, at: usize| scene.places()[at].address(frontend);
         let (pod, outside) = (ip(scene, 0), ip(scene, 2));
@@ -350,7 +350,7 @@ fn the_node_tells_its_addresses_and_who_listens() {
 }
 
 #[test]
-fn a_dual_stack_socket_of_the_host_is_taken_too() {
+fn edge_24_a_dual_stack_socket_of_the_host_is_taken_too() {
     let mut scene = Scene::new("mapped", Layout::Routed);
     let _proxy = scene.proxy();
     let frontend = scene.frontends()[0];

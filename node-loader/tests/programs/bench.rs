@@ -4,23 +4,26 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     process::Command,
+    time::Duration,
 };
 
 use axoneme_bpf_common::{
-    Failure, Frontend, FrontendKey, Marks, Reason, Settings, SourceKey, Sources, State, Tally, mapped,
+    Failure, Frontend, FrontendKey, Marks, Pace, Place, Reason, RedirectEvent, Settings, SourceKey, Sources, State,
+    Tally, Told, mapped,
 };
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, LpmTrie, PerCpuHashMap, PerCpuValues, lpm_trie},
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf, lpm_trie},
     programs::{CgroupSockAddr, SchedClassifier, TestRun as _, TestRunOptions},
     util::nr_cpus,
 };
 use nix::{
     mount::{MsFlags, mount},
-    sched::{CloneFlags, unshare},
+    sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, unshare},
+    unistd::Pid,
 };
 
-use crate::packet::Packets;
+use crate::packet::{CLIENT_PORT, Packets};
 
 pub(crate) const INGRESS: [&str; 2] = ["from_container", "from_netdev"];
 pub(crate) const TAKEN: u32 = 0x200;
@@ -168,6 +171,43 @@ impl Bench {
         assert_eq!(result.return_value, NEXT, "{program} must let the next program run");
         let mark = u32::from_ne_bytes(*context_after[MARK_AT..].first_chunk().unwrap());
         assert_eq!((mark, self.counted()), (after, counted.to_vec()), "{program}, IPv6: {}", self.v6);
+    }
+
+    /// Begins to watch, on one processor, since each has a pace of its own.
+    pub(crate) fn watch(&mut self, interval: Duration, burst: Duration) {
+        let this = Pid::from_raw(0);
+        let allowed = sched_getaffinity(this).unwrap();
+        let mut one = CpuSet::new();
+        one.set((0..CpuSet::count()).find(|cpu| allowed.is_set(*cpu).unwrap()).unwrap()).unwrap();
+        sched_setaffinity(this, &one).unwrap();
+        let zero = PerCpuValues::try_from(vec![Told::default(); nr_cpus().unwrap()]).unwrap();
+        let mut told: PerCpuArray<_, Told> = self.ebpf.map_mut("TOLD").unwrap().try_into().unwrap();
+        told.set(0, zero, 0).unwrap();
+        let mut monitor: Array<_, Pace> = self.ebpf.map_mut("MONITOR").unwrap().try_into().unwrap();
+        let nanos = |duration: Duration| duration.as_nanos().try_into().unwrap();
+        monitor.set(0, Pace { interval: nanos(interval), burst: nanos(burst) }, 0).unwrap();
+    }
+
+    /// What was told since the last time, and how many events ever were not.
+    pub(crate) fn told(&mut self) -> (Vec<Vec<u8>>, u64) {
+        let mut events = Vec::new();
+        let mut ring: RingBuf<_> = self.ebpf.map_mut("EVENTS").unwrap().try_into().unwrap();
+        while let Some(event) = ring.next() {
+            events.push(event.to_vec());
+        }
+        let told: PerCpuArray<_, Told> = self.ebpf.map_mut("TOLD").unwrap().try_into().unwrap();
+        let lost = told.get(&0, 0).unwrap().iter().map(|told| told.lost).sum();
+        (events, lost)
+    }
+
+    /// The event of a packet that was seen on an uplink, without its time.
+    pub(crate) fn event(&self, reason: Reason) -> Vec<u8> {
+        let Packets { client, service, .. } = self.packets();
+        let ports = [CLIENT_PORT.to_be_bytes(), service.port().to_be_bytes()].concat();
+        let numbers = [SERVICE, reason as u32, Place::Netdev as u32].map(u32::to_ne_bytes).concat();
+        let event = [&bytes(client)[..], &bytes(service.ip()), &ports, &numbers].concat();
+        assert_eq!(event.len() + size_of::<u64>(), size_of::<RedirectEvent>());
+        event
     }
 
     /// How many instructions the verifier walked, by program.

@@ -7,6 +7,8 @@
 mod bench;
 mod packet;
 
+use std::time::Duration;
+
 use axoneme_bpf_common::{Failure, Reason, State};
 use bench::{Bench, HOST, INGRESS, REFUSE, SERVICE, TAKEN, bytes};
 use packet::{ACK, SYN};
@@ -129,6 +131,29 @@ fn who_is_not_listed_any_more_keeps_his_connections() {
             bench.expect(program, &mine.tcp(ACK), 0, TAKEN, &[]);
         }
         bench.expect(INGRESS[1], &mine.tcp(SYN), 0, REFUSE, &[Reason::SourceRange]);
+    });
+}
+
+#[test]
+fn who_watches_is_told_at_a_pace_and_the_rest_is_counted() {
+    let second = Duration::from_secs(1);
+    families(|bench| {
+        let p = bench.packets();
+        bench.frontend(State::On, Failure::Refuse);
+        let refuse = |bench: &mut Bench, times| {
+            (0..times).for_each(|_| bench.expect(INGRESS[1], &p.tcp(SYN), 0, REFUSE, &[Reason::Refused]));
+            let (events, lost) = bench.told();
+            // The time stands first.
+            events.iter().for_each(|event| assert_eq!(event[8..], bench.event(Reason::Refused)));
+            (events.len(), lost)
+        };
+        assert_eq!(refuse(bench, 2), (0, 0), "nobody watches");
+        bench.watch(3600 * second, 0 * second);
+        assert_eq!(refuse(bench, 3), (1, 2));
+        bench.watch(20 * second, 60 * second);
+        assert_eq!(refuse(bench, 6), (4, 2), "three from the burst, one now");
+        bench.watch(0 * second, 0 * second);
+        assert_eq!(refuse(bench, 2), (0, 0), "nobody watches any more");
     });
 }
 

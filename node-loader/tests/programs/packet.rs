@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 pub(crate) const SYN: u8 = 0x02;
 pub(crate) const ACK: u8 = 0x10;
 
+pub(crate) const CLIENT_PORT: u16 = 40_000;
+
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
@@ -21,7 +23,7 @@ impl Packets {
     pub(crate) fn new(v6: bool) -> Self {
         let (client, service) = if v6 { ("fd00::5", "[fd00:96::1]:80") } else { ("10.0.0.5", "10.96.0.1:80") };
         let (client, service) = (client.parse().unwrap(), service.parse().unwrap());
-        Self { client, service, client_port: 40_000, options: false }
+        Self { client, service, client_port: CLIENT_PORT, options: false }
     }
 
     pub(crate) fn with_client_port(self, client_port: u16) -> Self {
