@@ -184,6 +184,16 @@ impl Shared {
         self.hosts.keys()
     }
 
+    /// The Ingresses that contribute to a host.
+    pub fn owners(&self, host: &Host) -> impl Iterator<Item = &ObjectKey> {
+        self.hosts.get(host).into_iter().flat_map(BTreeMap::keys).map(|rank| &rank.1)
+    }
+
+    /// The hosts that an Ingress contributes to.
+    pub fn of(&self, ingress: &ObjectKey) -> impl Iterator<Item = &Host> {
+        self.claims.get(ingress).into_iter().flat_map(|claim| &claim.hosts)
+    }
+
     /// Whether some Ingress names this backend.
     #[must_use]
     pub fn names(&self, backend: &Backend) -> bool {

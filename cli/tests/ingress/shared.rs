@@ -32,6 +32,8 @@ fn up() -> String {
 fn scene(name: &str, (form, flags): (&str, &[&str]), manifests: &str) -> Scene {
     let scene = Scene::start_with(&format!("sh-{name}-{form}"), &[], &format!("{manifests}{}", up()), flags);
     scene.until(&ask(&scene, "http://up.example/"), |answer| answer.body == "web");
+    let log = scene.log();
+    assert_eq!(log.contains("it gets one table of all shared Ingresses"), form == ONE_TABLE.0, "{log}");
     scene
 }
 
@@ -103,17 +105,8 @@ fn hosts(form: (&str, &[&str])) {
 }
 
 #[test]
-fn edge_15_the_oldest_ingress_has_a_path_in_shards() {
-    conflicts(SHARDS);
-}
-
-#[test]
-fn edge_15_the_oldest_ingress_has_a_path_in_one_table() {
-    conflicts(ONE_TABLE);
-}
-
-fn conflicts(form: (&str, &[&str])) {
-    let scene = scene("old", form, &host("shop/old", 2, "a.example", "web"));
+fn edge_15_the_oldest_ingress_has_a_path_and_the_next_one_takes_over() {
+    let scene = scene("old", SHARDS, &host("shop/old", 2, "a.example", "web"));
     // Service `web` of namespace `other` answers `api`.
     let slices = endpoint_slices("other", "web", "", PORT, &[scene.pods[1].address]);
     let service =

@@ -106,7 +106,10 @@ impl Engine {
     pub fn node_answered(&mut self, node: &str, outcome: &Outcome) -> Vec<ObjectKey> {
         self.intents.answer(node, outcome);
         let (Outcome::Acked { type_url, name, .. } | Outcome::Nacked { type_url, name, .. }) = outcome;
-        let owners: Vec<_> = self.intents.owners(type_url, name).cloned().collect();
+        let mut owners: Vec<_> = self.intents.owners(type_url, name).cloned().collect();
+        if !owners.iter().all(is_object) {
+            owners.extend(self.concerned(outcome));
+        }
         self.unsettled.extend(owners.iter().filter(|owner| self.index.config(owner).is_some()).cloned());
         owners
     }
@@ -117,7 +120,7 @@ impl Engine {
         let mut changes = Changes::default();
         let owners: BTreeSet<_> = answered.into_iter().collect();
         for owner in owners {
-            let is_refused = self.is_refused(&owner);
+            let is_refused = self.is_refused(&owner) || !self.shared_refusals(&owner).is_empty();
             if is_refused || self.refused.contains(&owner) {
                 self.settle_problems(&owner, &mut changes);
             }
@@ -131,16 +134,17 @@ impl Engine {
     }
 
     fn is_refused(&self, owner: &ObjectKey) -> bool {
-        owner.kind == Kind::Ingress && self.intents.is_refused(owner)
+        owner.kind == Kind::Ingress && is_object(owner) && self.intents.is_refused(owner)
     }
 
     /// What nodes refuse of an Ingress: of many that say the same, the first by name.
     pub(super) fn refusals(&self, owner: &ObjectKey) -> Vec<Problem> {
-        if !self.is_refused(owner) {
-            return Vec::new();
+        let mut refusals = self.shared_refusals(owner);
+        if self.is_refused(owner) {
+            refusals.extend(self.intents.programmed(owner).rejections);
         }
         let mut told = BTreeMap::new();
-        for refusal in self.intents.programmed(owner).rejections {
+        for refusal in refusals {
             told.entry(refusal.message).or_insert((refusal.node, refusal.resource));
         }
         let problem = |(message, (node, resource))| {
@@ -148,4 +152,10 @@ impl Engine {
         };
         told.into_iter().take(TOLD).map(problem).collect()
     }
+}
+
+/// Whether an owner of resources is an object of the cluster. What belongs to all shared Ingresses together is under a name
+/// without a namespace, and offers too much to be looked at as a whole.
+fn is_object(owner: &ObjectKey) -> bool {
+    owner.kind != Kind::Ingress || !owner.name.namespace.is_empty()
 }

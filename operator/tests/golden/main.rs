@@ -56,6 +56,11 @@ fn endpoints() {
 }
 
 #[test]
+fn shared() {
+    case("shared");
+}
+
+#[test]
 fn bad() {
     case("bad");
 }

@@ -2,6 +2,7 @@
 
 use axoneme_envoy::ResourceKind;
 use axoneme_operator::{Kind, Name, ObjectKey, SourceEvent};
+use axoneme_xds::{Outcome, View as _};
 use serde_json::Value;
 
 use crate::world::{World, changed};
@@ -195,4 +196,30 @@ fn edge_15_an_edit_changes_the_hosts_of_its_ingress_only() {
     assert_eq!(changed(&changes), ["RouteConfiguration routes"]);
     assert_eq!(served(&world, "a.example"), ["/new shop:web:80", "/ 404"]);
     assert_eq!(served(&world, "b.example"), ["/ other:web:80"]);
+}
+
+#[test]
+fn edge_15_a_table_that_a_node_refuses_is_told_to_all_who_have_hosts_in_it() {
+    let mut world =
+        world(&[ingress("shop/web", 1, SHARED, "a.example", "/"), ingress("other/web", 2, SHARED, "b.example", "/")]);
+    let told = |world: &mut World, refused: bool| {
+        let (url, name) = (ResourceKind::Route.type_url(), "axoneme/cilium-ingress/routes");
+        let table = world.engine.intents().view("node").get(url, name).unwrap();
+        let (type_url, name, version) = (table.type_url.clone(), table.name.clone(), Some(table.version));
+        let outcome = if refused {
+            Outcome::Nacked { type_url, name, version, message: "Envoy's words".to_owned() }
+        } else {
+            Outcome::Acked { type_url, name, version }
+        };
+        let concerned = world.engine.node_answered("node", &outcome);
+        world.engine.settle_refusals(concerned);
+        world.problems()
+    };
+    world.engine.node_connected("node");
+    assert_eq!(told(&mut world, false), Vec::<String>::new());
+    let said = "Error Invalid node node refuses axoneme/cilium-ingress/routes: Envoy's words";
+    assert_eq!(told(&mut world, true), [said, said]);
+    // Somebody made an edit that Envoy takes.
+    world.apply(&ingress("shop/web", 1, SHARED, "a.example", "/new"));
+    assert_eq!(told(&mut world, false), Vec::<String>::new());
 }

@@ -48,7 +48,7 @@ fn by_shard(manager: &mut Value) {
         "rds_config_source": ads(),
         "scoped_rds": { "scoped_rds_config_source": ads() },
     });
-    manager["early_header_mutation_extensions"] = json!([{
+    let early = json!({
         "name": FILTER,
         "typed_config": {
             "@type": extension("http.early_header_mutation.dynamic_modules.v3.DynamicModuleEarlyHeaderMutation"),
@@ -56,7 +56,7 @@ fn by_shard(manager: &mut Value) {
             "early_header_mutation_name": FILTER,
             "early_header_mutation_config": number,
         },
-    }]);
+    });
     let filter = json!({
         "name": FILTER,
         "typed_config": {
@@ -67,8 +67,11 @@ fn by_shard(manager: &mut Value) {
         },
     });
     // The first: others are to see the host's own route.
-    if let Some(filters) = manager["http_filters"].as_array_mut() {
-        filters.insert(0, filter);
+    for (list, extension) in [("early_header_mutation_extensions", early), ("http_filters", filter)] {
+        match manager[list].as_array_mut() {
+            Some(list) => list.insert(0, extension),
+            None => manager[list] = json!([extension]),
+        }
     }
 }
 

@@ -64,3 +64,25 @@ fn open_paths_of_a_host_are_closed_and_plain_requests_go_to_https_first() {
     assert_eq!(routes[3]["match"]["headers"].as_array().unwrap().len(), 2);
     assert_eq!(routes[0]["match"]["headers"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn shards_change_how_routes_are_found_and_nothing_else() {
+    let defaults = IngressDefaults::default();
+    let origin = Origin::of(&defaults);
+    let [whole, sharded] = [whole_listener, sharded_listener].map(|make| {
+        let bytes = make(&origin, &defaults, &BTreeMap::new()).unwrap().resource.body;
+        let json = EnvoyResource::from_bytes(ResourceKind::Listener, &bytes).unwrap().to_json().unwrap();
+        json["filter_chains"][0]["filters"][0]["typed_config"].clone()
+    });
+    let [mut whole, mut sharded] = [whole, sharded].map(|it| it.as_object().unwrap().clone());
+    for list in ["early_header_mutation_extensions", "http_filters"] {
+        let theirs = sharded[list].as_array_mut().unwrap();
+        let first = theirs.remove(0);
+        assert_eq!(first["name"], axoneme_hostkey::FILTER);
+        if theirs.is_empty() {
+            sharded.remove(list);
+        }
+    }
+    assert!(whole.remove("rds").is_some() && sharded.remove("scoped_routes").is_some());
+    assert_eq!(whole, sharded);
+}
