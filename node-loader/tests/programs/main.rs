@@ -148,11 +148,11 @@ fn who_watches_is_told_at_a_pace_and_the_rest_is_counted() {
             (events.len(), lost)
         };
         assert_eq!(refuse(bench, 2), (0, 0), "nobody watches");
-        bench.watch(3600 * second, 0 * second);
+        bench.watch(3600 * second, Duration::ZERO);
         assert_eq!(refuse(bench, 3), (1, 2));
         bench.watch(20 * second, 60 * second);
         assert_eq!(refuse(bench, 6), (4, 2), "three from the burst, one now");
-        bench.watch(0 * second, 0 * second);
+        bench.watch(Duration::ZERO, Duration::ZERO);
         assert_eq!(refuse(bench, 2), (0, 0), "nobody watches any more");
     });
 }
