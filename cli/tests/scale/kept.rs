@@ -29,7 +29,7 @@ use tokio_rustls::TlsConnector;
 use crate::load::{PATIENCE, open};
 
 /// Between two requests of a client: there is a limit to what two cores are for.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// What a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

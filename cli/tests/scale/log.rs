@@ -63,6 +63,17 @@ impl<'a> Log<'a> {
         })
     }
 
+    /// The same for resources of a kind whose names end so.
+    pub(crate) fn until_such_in_force(&mut self, wanted: &BTreeSet<Key>) -> Result<()> {
+        wait_until("edits to be in force", SOON, || {
+            self.read()?;
+            let waits = self.open().is_empty();
+            let sent = self.count(Hop::Node);
+            let is_sent = |(kind, end): &Key| sent.keys().any(|(sent, name)| sent == kind && name.ends_with(end));
+            Ok(waits && wanted.iter().all(is_sent))
+        })
+    }
+
     /// What was sent over a hop from the last look on, with how often; removals are sent too.
     pub(crate) fn count(&self, hop: Hop) -> BTreeMap<Key, usize> {
         let mut counts = BTreeMap::new();

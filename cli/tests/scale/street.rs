@@ -17,9 +17,17 @@ pub(crate) const SERVICES: [&str; 3] = ["red", "green", "blue"];
 /// The Service of the hosts that are never edited.
 pub(crate) const STEADY: &str = "steady";
 
+/// Whose address the Ingresses have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Dedicated,
+    Shared,
+}
+
 /// One Ingress.
 pub(crate) struct House {
     pub(crate) name: &'static str,
+    mode: Mode,
     /// How its edits are numbered.
     serial: usize,
     /// The first labels of the hosts that are edited. Never empty.
@@ -33,9 +41,10 @@ pub(crate) struct House {
 }
 
 impl House {
-    pub(crate) fn new(name: &'static str, authority: &Authority) -> Self {
+    pub(crate) fn new(name: &'static str, mode: Mode, authority: &Authority) -> Self {
         Self {
             name,
+            mode,
             serial: 0,
             labels: vec!["first".to_owned()],
             paths: vec![("/first".to_owned(), SERVICES[0])],
@@ -45,11 +54,17 @@ impl House {
         }
     }
 
-    /// Edits one thing, and tells a resource that has to change for it.
+    /// Edits one thing, and tells of a resource that has to change for it the kind, and how its name ends.
     pub(crate) fn edit(&mut self, authority: &Authority, random: &mut Random) -> Key {
         self.serial += 1;
-        let origin = format!("scale/cilium-ingress-scale-{}", self.name);
-        let routes = ("RouteConfiguration".to_owned(), format!("{origin}/listener-insecure"));
+        let resource = |kind: &str, own: &str| {
+            // Tables and the listener of shared mode are everybody's.
+            let end = if self.mode == Mode::Shared { "" } else { own };
+            (kind.to_owned(), end.to_owned())
+        };
+        let own = format!("scale/cilium-ingress-scale-{}", self.name);
+        let routes = resource("RouteConfiguration", &format!("{own}/listener-insecure"));
+        let listener = resource("Listener", &format!("{own}/listener"));
         match random.below(5) {
             0 if self.paths.len() > 3 => drop(self.paths.remove(0)),
             0 => self.paths.push((format!("/{}", self.serial), random.pick(&SERVICES))),
@@ -62,11 +77,11 @@ impl House {
             2 => self.labels.push(format!("host-{}", self.serial)),
             3 if self.tls => {
                 self.more = authority.sign(&[format!("*.{}.example", self.name)]);
-                return ("Secret".to_owned(), format!("{origin}/scale:{}-more", self.name));
+                return ("Secret".to_owned(), format!("/scale:{}-more", self.name));
             }
             _ => {
                 self.tls = !self.tls;
-                return ("Listener".to_owned(), format!("{origin}/listener"));
+                return listener;
             }
         }
         routes
@@ -87,6 +102,7 @@ impl House {
 
     fn ingress(&self) -> String {
         let name = self.name;
+        let mode = if self.mode == Mode::Shared { "shared" } else { "dedicated" };
         let hosts: Vec<_> = self.labels.iter().map(|label| format!("{label}.{name}.example")).collect();
         let more = if self.tls {
             format!("  - {{hosts: [{}], secretName: {name}-more}}\n", hosts.join(", "))
@@ -101,7 +117,7 @@ kind: Ingress
 metadata:
   name: {name}
   namespace: scale
-  annotations: {{ingress.cilium.io/force-https: disabled}}
+  annotations: {{ingress.cilium.io/force-https: disabled, ingress.cilium.io/loadbalancer-mode: {mode}}}
 spec:
   ingressClassName: cilium
   tls:

@@ -11,12 +11,13 @@ pub(super) fn normalised(path: &str) -> String {
     let mut normalised = String::with_capacity(path.len());
     while let [first, rest @ ..] = bytes {
         bytes = rest;
-        if let (b'%', Some((byte, rest))) = (first, escaped(rest)) {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                normalised.push(char::from(byte));
-                bytes = rest;
-                continue;
-            }
+        if *first == b'%'
+            && let Some((byte, rest)) = escaped(rest)
+            && (byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+        {
+            normalised.push(char::from(byte));
+            bytes = rest;
+            continue;
         }
         if first.is_ascii_alphanumeric() || PLAIN.contains(first) {
             normalised.push(char::from(*first));
