@@ -6,6 +6,7 @@
 
 mod crash;
 mod edits;
+mod hosts;
 mod ingresses;
 mod load;
 mod report;
@@ -19,7 +20,7 @@ use axoneme_testnet::mesh::Programs;
 use self::{load::Load, report::Series, scene::Scene};
 use crate::{embed, images, paths, setup, shell};
 
-/// Measure the webhook, the redirect against its rivals, the time of an edit, memory, and a crash of Envoy.
+/// Measure the webhook, the redirect against its rivals, the time of an edit, memory, many hosts, and a crash of Envoy.
 #[derive(clap::Args)]
 pub(crate) struct Bench {
     /// Measure only this part.
@@ -37,6 +38,9 @@ pub(crate) struct Bench {
     /// Edits of a file, each timed until it is served.
     #[arg(long, default_value_t = 40)]
     edits: usize,
+    /// Hosts of one address, among which edits are timed.
+    #[arg(long, value_delimiter = ',', default_value = "100,10000")]
+    hosts: Vec<usize>,
     /// Configs that kill Envoy, one after another.
     #[arg(long, default_value_t = 5)]
     crashes: usize,
@@ -55,6 +59,8 @@ enum Part {
     Redirect,
     /// What others see of a config that kills Envoy.
     Crash,
+    /// One edit among a hundred and among ten thousand hosts of one address.
+    Hosts,
     /// Ingresses on a cluster, one by one; only when it is asked for, because it takes many minutes.
     Ingresses,
 }
@@ -74,7 +80,18 @@ impl Bench {
         if wants(Part::Redirect) {
             self.redirect()?;
         }
+        if wants(Part::Hosts) {
+            self.hosts()?;
+        }
         if wants(Part::Crash) { self.crash() } else { Ok(()) }
+    }
+
+    fn hosts(&self) -> Result<()> {
+        shell::need_root("the bench of hosts")?;
+        let (programs, echo) = build(self.dev)?;
+        let measure = |hosts| hosts::time(&programs, &echo, hosts, self.edits).context(format!("{hosts} hosts"));
+        hosts::print(&self.hosts.iter().copied().map(measure).collect::<Result<Vec<_>>>()?);
+        Ok(())
     }
 
     fn crash(&self) -> Result<()> {

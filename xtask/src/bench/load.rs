@@ -67,7 +67,12 @@ impl Connection {
 
     /// Asks for `/` and returns the body. The servers of the bench always send `content-length`.
     pub(super) fn ask(&mut self) -> Result<&[u8]> {
-        self.stream.write_all(b"GET / HTTP/1.1\r\nhost: bench\r\n\r\n")?;
+        self.ask_for("bench")
+    }
+
+    /// The same of another host.
+    pub(super) fn ask_for(&mut self, host: &str) -> Result<&[u8]> {
+        self.stream.write_all(format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes())?;
         self.buffer.clear();
         loop {
             let mut chunk = [0; 4096];
