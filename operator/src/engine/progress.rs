@@ -67,6 +67,7 @@ impl Engine {
     /// A node opened its stream.
     pub fn node_connected(&mut self, node: &str) {
         self.intents.node_connected(node);
+        self.shared.comes(node);
         self.unsettle_all();
     }
 
@@ -74,6 +75,7 @@ impl Engine {
     /// back at once: that stands until [`Engine::forget_node`].
     pub fn node_gone(&mut self, node: &str) {
         self.intents.node_gone(node);
+        self.shared.goes(node);
     }
 
     /// What a node said on streams that ended, and did not repeat since, counts no more. A node that is not back is absent.

@@ -39,6 +39,8 @@ pub(super) struct SharedMode {
     shards: Option<Shards>,
     /// Nodes that opened a stream, and whether their Envoys have the module.
     nodes: BTreeMap<Arc<str>, bool>,
+    /// Those of them that have no stream now.
+    away: BTreeSet<Arc<str>>,
     /// Which certificate each host shows.
     certificates: Certificates,
     /// Tables that some node refuses.
@@ -73,6 +75,7 @@ impl SharedMode {
 
     /// A node opens a stream, and says whether its Envoy has the module.
     pub(super) fn opens(&mut self, node: &str, has_module: bool) {
+        self.comes(node);
         let before = self.nodes.insert(node.into(), has_module);
         if !has_module && before != Some(false) {
             tracing::warn!(
@@ -83,9 +86,21 @@ impl SharedMode {
         }
     }
 
-    /// What a node said counts no more.
+    /// A node's last stream ended.
+    pub(super) fn goes(&mut self, node: &str) {
+        self.away.insert(node.into());
+    }
+
+    /// A node has a stream, or is about to.
+    pub(super) fn comes(&mut self, node: &str) {
+        self.away.remove(node);
+    }
+
+    /// What a node said on streams that ended counts no more. One that is back has said it again before it was told anything.
     pub(super) fn forget(&mut self, node: &str) {
-        self.nodes.remove(node);
+        if self.away.remove(node) {
+            self.nodes.remove(node);
+        }
     }
 
     /// How many nodes get whole tables.

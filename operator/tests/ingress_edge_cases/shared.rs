@@ -223,3 +223,27 @@ fn edge_15_a_table_that_a_node_refuses_is_told_to_all_who_have_hosts_in_it() {
     world.apply(&ingress("shop/web", 1, SHARED, "a.example", "/new"));
     assert_eq!(told(&mut world, false), Vec::<String>::new());
 }
+
+#[test]
+fn edge_15_a_node_that_came_back_keeps_its_tables_when_what_it_said_before_is_forgotten() {
+    let mut world = world(&[ingress("shop/web", 1, SHARED, "a.example", "/")]);
+    let seen = |world: &World| {
+        let view = world.engine.intents().view("node");
+        view.iter().map(|it| format!("{} {}", it.type_url, it.name)).collect::<Vec<_>>()
+    };
+    world.engine.node_opens("node", true);
+    world.engine.node_connected("node");
+    let before = seen(&world);
+    assert!(before.iter().any(|it| it.contains("/shard-")), "{before:?}");
+    // The old stream may end after the new one announced itself.
+    world.engine.node_opens("node", true);
+    world.engine.node_gone("node");
+    world.engine.node_connected("node");
+    world.engine.forget_node("node");
+    world.apply(&ingress("shop/web", 1, SHARED, "a.example", "/new"));
+    assert_eq!(seen(&world), before);
+    // One that stayed away has said nothing of its Envoy.
+    world.engine.node_gone("node");
+    world.engine.forget_node("node");
+    assert_eq!(world.engine.nodes_without_module(), 0);
+}
