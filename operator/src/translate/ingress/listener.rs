@@ -96,6 +96,21 @@ fn gate(sources: &BTreeSet<Range>) -> Value {
     })
 }
 
+/// What Envoys tell each other and Envoy itself does not take away from a client's request.
+const SAID_BY_ENVOYS: [&str; 3] = ["x-envoy-attempt-count", "x-envoy-original-dst-host", "x-envoy-original-host"];
+
+/// Takes headers away before anything looks at them.
+fn forget(headers: &[&str]) -> Value {
+    let remove = |name: &&str| json!({ "remove": name });
+    json!({
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+            "mutations": headers.iter().map(remove).collect::<Vec<_>>(),
+        },
+    })
+}
+
 fn transport_socket(secret: &str) -> Value {
     json!({
         "name": "envoy.transport_sockets.tls",
@@ -128,6 +143,7 @@ fn connection_manager(model: &HttpModel, side: Side, routes: &str) -> Value {
             "xff_num_trusted_hops": trusted_hops,
             // Nobody is internal: a client in the cluster may not set timeouts and retries by `x-envoy-` headers either.
             "internal_address_config": {},
+            "early_header_mutation_extensions": [forget(&SAID_BY_ENVOYS)],
             // What the routes compare is what the backend gets.
             "normalize_path": true,
             "merge_slashes": true,
