@@ -23,6 +23,12 @@ impl Foreign {
         Some(Self { class: class_of(ingress).into(), shows_ours: ingress.shows_ours, packed })
     }
 
+    /// What it takes in memory, as far as we ask for it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.class.len() + self.packed.len()
+    }
+
     /// The Ingress. Costs its size.
     #[must_use]
     pub fn unpack(&self) -> Option<Ingress> {
