@@ -70,23 +70,20 @@ enum Word {
     Features(Vec<String>),
 }
 
-/// What a stream does about a word.
-enum Act {
-    Nothing,
-    Send(Request),
-    Reopen,
-}
+/// What was said can be told only on a new stream.
+struct Reopen;
 
 impl Word {
-    fn tell(self, client: &mut Client) -> Act {
+    /// Gives what is to be sent of it.
+    fn tell(self, client: &mut Client) -> Result<Option<Request>, Reopen> {
         match self {
-            Self::Settle(receipt, result) => client.settle(receipt, result).map_or(Act::Nothing, Act::Send),
-            Self::TakeBack(key, held) => Act::Send(client.take_back(&key, held)),
+            Self::Settle(receipt, result) => Ok(client.settle(receipt, result)),
+            Self::TakeBack(key, held) => Ok(Some(client.take_back(&key, held))),
             Self::Features(features) => {
                 if client.set_features(features) {
-                    Act::Reopen
+                    Err(Reopen)
                 } else {
-                    Act::Nothing
+                    Ok(None)
                 }
             }
         }
@@ -202,11 +199,8 @@ impl Driver {
                     received.request.map(send);
                 }
                 Some(word) = self.words.recv() => match word.tell(&mut self.client) {
-                    Act::Nothing => {}
-                    Act::Send(request) => {
-                        send(request);
-                    }
-                    Act::Reopen => return Ok(End::Reopen),
+                    Ok(request) => drop(request.map(send)),
+                    Err(Reopen) => return Ok(End::Reopen),
                 },
                 () = signals.closed() => return Err(Gone),
             }
