@@ -98,11 +98,14 @@ fn notes(overview: &Overview) -> BTreeSet<String> {
         places.extend(redirect.node_ports.iter().map(|port| format!("node port {port}")));
         format!("answers  {} at {}", redirect.service, places.join(", "))
     });
+    let at_ports = overview.reports.iter().flat_map(|report| {
+        report.host_ports.iter().map(|port| format!("answers  {} at port {port} of this machine", report.object))
+    });
     let ignored = overview.ignored.iter().map(|ignored| {
         let (path, line) = (ignored.location.path.display(), ignored.location.position.line);
         format!("skipped  {path}:{line}: {} {}: not for the mesh", ignored.kind, ignored.name)
     });
-    objects.chain(answers).chain(running).chain(refused).chain(ignored).collect()
+    objects.chain(answers).chain(at_ports).chain(running).chain(refused).chain(ignored).collect()
 }
 
 fn print(event: &NodeEvent) {

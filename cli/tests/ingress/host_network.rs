@@ -33,6 +33,7 @@ fn edge_20_each_at_a_port_of_its_own_on_both_families() {
         scene.until(&ask("https://shop.example/", ip, 443).trust(&trusted), |answer| answer.body == "web");
         scene.until(&ask("http://plain.example/", ip, 443), |answer| answer.body == "web");
     }
+    scene.says(&["answers", "Ingress shop/web at port 443 of this machine"]);
     // The listener moves, and what it was bound to before is free again.
     scene.write("ingress.yaml", &[at_port("web", 1, "8443", tls, "web"), pair.secret("shop")].concat());
     for ip in scene.node().address.each() {

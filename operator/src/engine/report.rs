@@ -1,6 +1,10 @@
 //! What a person wants to know of each object: is it served, where, and what is wrong.
 
-use axoneme_api::intent::{REDIRECT, Redirect};
+use axoneme_api::{
+    intent::{REDIRECT, Redirect},
+    names,
+};
+use axoneme_xds::type_urls;
 use prost::Message as _;
 
 use super::Engine;
@@ -15,6 +19,8 @@ pub struct Report {
     pub object: ObjectKey,
     /// What it takes: the Service ports with the addresses that clients dial, and the listener that answers.
     pub redirects: Vec<Redirected>,
+    /// Ports of the nodes that it has, in host network mode.
+    pub host_ports: Vec<u16>,
     /// What is wrong with it.
     pub problems: Vec<Problem>,
     /// How many nodes run it.
@@ -52,8 +58,10 @@ impl Engine {
                 listener: redirect.listener,
             })
         });
+        let listeners = self.intents.owned(&object, type_urls::LISTENER);
         Report {
             redirects: redirects.collect(),
+            host_ports: listeners.filter_map(|it| names::host_listener_port(&it.name)).collect(),
             problems: self.problems.get(&object).cloned().unwrap_or_default(),
             programmed: self.intents.programmed(&object),
             object,
