@@ -83,11 +83,9 @@ pub fn translate(
             Problem::error(Reason::Invalid, field, format!("{why}; the path is ignored in shared mode"))
         }));
     }
-    let rendered = place.dedicated.then(|| {
-        match last {
-            Some(last) if last.model == model => last,
-            _ => render(&Origin::of(ingress), model),
-        }
+    let rendered = place.dedicated.then(|| match last {
+        Some(last) if last.model == model => last,
+        _ => render(&Origin::of(ingress), model),
     });
     let mut output = rendered.as_ref().map(|rendered| own(ingress, index, rendered)).unwrap_or_default();
     output.problems.extend(problems);
