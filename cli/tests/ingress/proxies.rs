@@ -67,7 +67,9 @@ fn edge_22_with_proxy_protocol_the_header_says_who_the_client_is() {
     scene.write("ingress.yaml", &[web(range), pair.secret("web")].concat());
     scene.until(&with_header, |answer| answer.status == 0);
     assert_eq!(header(&exchange(&scene, &proxied(CLIENT)), "x-forwarded-for"), CLIENT);
-    assert_eq!(exchange(&scene, &proxied("203.0.113.7")), "");
+    // One of Envoy's threads may be a moment behind the other.
+    let refused = || Ok(exchange(&scene, &proxied("203.0.113.7")).is_empty());
+    axoneme_testnet::wait_until("others to be refused", Duration::from_secs(20), refused).unwrap();
 
     scene.write("ingress.yaml", &[web("ingress.axoneme.io/proxy-protocol: disabled"), pair.secret("web")].concat());
     scene.until(&scene.curl("http://shop.example/"), |answer| answer.status == 200);

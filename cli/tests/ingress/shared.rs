@@ -59,11 +59,11 @@ fn edge_15_hosts_of_one_address_in_one_table() {
 
 /// The same in both forms: an exact host before a wildcard of one label before all others, in whatever way it is written.
 fn hosts(form: (&str, &[&str])) {
-    let foo = rule("a.foo.example", &[&path("Prefix", "/", "web")]);
+    let below = rule("a.foo.example", &[&path("Prefix", "/", "web")]);
     let half = rule("half.foo.example", &[&path("Exact", "/half", "web")]);
     let any = rule("", &[&path("Exact", "/any", "web")]);
     let manifests = [
-        shared("shop/exact", 2, &format!("rules: [{foo}]")),
+        shared("shop/exact", 2, &format!("rules: [{below}]")),
         host("shop/wild", 2, "*.foo.example", "api"),
         host("shop/deep", 2, "*.b.foo.example", "web"),
         shared("shop/half", 2, &format!("rules: [{half}]")),
