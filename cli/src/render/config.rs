@@ -14,7 +14,8 @@ use crate::input;
 /// own name, and certificates are the Secrets of Kubernetes by name. One of another namespace, such as the default
 /// certificate, is none that a CiliumEnvoyConfig may use: put a copy of it where the object is.
 pub(super) fn equivalent(ingress: &ObjectKey, resources: &[&Resource]) -> Value {
-    let origin = names::ingress_origin(&ingress.name.namespace, &ingress.name.name);
+    let origin = origin(ingress, resources);
+    let (namespace, name) = origin.split_once('/').unwrap_or_default();
     let is = |it: &&&Resource, type_url: &str| *it.type_url == *type_url;
     let redirects = resources.iter().filter(|it| is(it, REDIRECT));
     let mut services: BTreeMap<(String, String), BTreeSet<u64>> = BTreeMap::new();
@@ -29,7 +30,7 @@ pub(super) fn equivalent(ingress: &ObjectKey, resources: &[&Resource]) -> Value 
     }
     let of = |service: &str| service.rsplit('/').next().unwrap_or_default().to_owned();
     let services = services.into_iter().map(|((service, listener), ports)| {
-        json!({ "name": of(&service), "namespace": &*ingress.name.namespace, "listener": of(&listener), "ports": ports })
+        json!({ "name": of(&service), "namespace": namespace, "listener": of(&listener), "ports": ports })
     });
     let secret = ResourceKind::Secret.type_url();
     let resources = resources.iter().filter(|it| !is(it, REDIRECT) && !is(it, secret));
@@ -44,7 +45,6 @@ pub(super) fn equivalent(ingress: &ObjectKey, resources: &[&Resource]) -> Value 
     let backends = backends.into_iter().map(
         |it| json!({ "name": &*it.service.name, "namespace": &*it.service.namespace, "number": it.port().as_slice() }),
     );
-    let (namespace, name) = origin.split_once('/').unwrap_or_default();
     json!({
         "apiVersion": "cilium.io/v2",
         "kind": "CiliumEnvoyConfig",
@@ -55,6 +55,17 @@ pub(super) fn equivalent(ingress: &ObjectKey, resources: &[&Resource]) -> Value 
             "resources": shown,
         },
     })
+}
+
+/// What the names of all resources begin with. What belongs to all shared Ingresses together is no object, and is called after
+/// their Service: `axoneme/cilium-ingress/routes`.
+fn origin(ingress: &ObjectKey, resources: &[&Resource]) -> String {
+    let routes = ResourceKind::Route.type_url();
+    let table = resources.iter().find(|it| ingress.name.namespace.is_empty() && *it.type_url == *routes);
+    match table.and_then(|table| table.name.rsplit_once('/')) {
+        Some((origin, _)) => origin.to_owned(),
+        None => names::ingress_origin(&ingress.name.namespace, &ingress.name.name),
+    }
 }
 
 fn shorten(json: &mut Value, prefix: &str) {
