@@ -43,7 +43,17 @@ pub fn manifests() -> io::Result<Vec<String>> {
 /// # Errors
 /// None.
 pub fn hostkey() -> io::Result<Vec<Vec<u8>>> {
-    let hosts = ["", "*.example.com", "Shop.example.com:8080", "a.b.example.com.", "[::1]:80", "10.0.0.1", "_", "a..b", "*.[::1]"];
+    let hosts = [
+        "",
+        "*.example.com",
+        "Shop.example.com:8080",
+        "a.b.example.com.",
+        "[::1]:80",
+        "10.0.0.1",
+        "_",
+        "a..b",
+        "*.[::1]",
+    ];
     Ok(hosts.map(Vec::from).to_vec())
 }
 

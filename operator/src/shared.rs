@@ -220,11 +220,13 @@ impl Shared {
     /// Hosts for which an Ingress brings a certificate and an older one another. Costs its hosts.
     pub fn lost_certificates(&self, owner: &ObjectKey) -> impl Iterator<Item = (&Host, &ObjectKey)> {
         let claim = self.claims.get(owner);
-        claim.into_iter().flat_map(|claim| claim.hosts.iter().map(move |host| (claim, host))).filter_map(|(claim, host)| {
-            let mine = self.hosts.get(host)?.get(&claim.rank)?.certificate.as_ref()?;
-            let (winner, secret) = self.certified(host)?;
-            (secret != mine).then_some((host, &winner.1))
-        })
+        claim.into_iter().flat_map(|claim| claim.hosts.iter().map(move |host| (claim, host))).filter_map(
+            |(claim, host)| {
+                let mine = self.hosts.get(host)?.get(&claim.rank)?.certificate.as_ref()?;
+                let (winner, secret) = self.certified(host)?;
+                (secret != mine).then_some((host, &winner.1))
+            },
+        )
     }
 
     /// What is said of a host, by those who are heard, the oldest first.

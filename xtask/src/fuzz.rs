@@ -15,14 +15,8 @@ use clap::Args;
 use crate::{bpf, module, paths, shell};
 
 /// Longest inputs, in bytes, by target.
-const TARGETS: [(&str, u32); 6] = [
-    ("walker", 8192),
-    ("intent", 4096),
-    ("state_file", 4096),
-    ("yaml", 8192),
-    ("xds_request", 2048),
-    ("hostkey", 320),
-];
+const TARGETS: [(&str, u32); 6] =
+    [("walker", 8192), ("intent", 4096), ("state_file", 4096), ("yaml", 8192), ("xds_request", 2048), ("hostkey", 320)];
 
 /// What counts edges, for libFuzzer to see where an input leads. Compares are not traced: that takes more than half of the time,
 /// and words that mean something come from the seeds and the descriptors.
