@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use axoneme_envoy::Policy;
+
 use super::*;
 
 fn story(folder: &Path, target: &str) -> (bool, String) {
