@@ -90,6 +90,13 @@ impl Bench {
         }
     }
 
+    /// The channel holds 16 events: when all 16 of these are taken, those before have been seen.
+    async fn all_taken(&self) {
+        for _ in 0..20 {
+            self.events.send(SourceEvent::Delete(ObjectKey::new(Kind::Node, "", "none"))).await.unwrap();
+        }
+    }
+
     async fn wait(&self, enough: impl Fn(&Notes) -> bool) {
         let wait = async {
             while !enough(&self.seen.0.lock()) {
@@ -135,10 +142,7 @@ fn config() -> EnvoyConfig {
 async fn what_is_not_listed_yet_is_nobodys_problem() {
     let bench = Bench::start(true);
     bench.list(&Kind::ALL[..4]).await;
-    // The channel holds 16 events: when all 16 of these are taken, those before have been seen.
-    for _ in 0..20 {
-        bench.events.send(SourceEvent::Delete(ObjectKey::new(Kind::Node, "", "none"))).await.unwrap();
-    }
+    bench.all_taken().await;
     assert!(bench.seen.0.lock().problems.is_empty());
     assert!(!*bench.synced.borrow());
     bench.list(&Kind::ALL[4..]).await;
@@ -183,8 +187,11 @@ async fn nodes_that_get_a_loader_are_shown_by_ingresses_with_node_ports() {
     bench.events.send(SourceEvent::Apply(Object::Ingress(wanted))).await.unwrap();
     bench.events.send(SourceEvent::Apply(Object::Node(node()))).await.unwrap();
     bench.events.send(SourceEvent::Apply(Object::Service(service()))).await.unwrap();
+    bench.all_taken().await;
+    let status = Target::IngressStatus(Name::new("default", "web"));
+    assert!(!bench.seen.0.lock().writes.contains(&status), "nobody knows which nodes serve");
     bench.expected.send_replace(expects("n"));
-    bench.wait(|notes| notes.writes.contains(&Target::IngressStatus(Name::new("default", "web")))).await;
+    bench.wait(|notes| notes.writes.contains(&status)).await;
 }
 
 /// A node with an address.
