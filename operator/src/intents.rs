@@ -297,8 +297,13 @@ impl Intents {
     #[must_use]
     pub fn programmed(&self, owner: &ObjectKey) -> Programmed {
         let keys = self.owned.get(owner).into_iter().flatten();
-        let claims: Vec<_> =
-            keys.filter_map(|key| Some((key, self.claim(key, owner)?, self.answers.heard(key)))).collect();
+        self.programmed_of(keys.map(|key| (owner, key)))
+    }
+
+    /// How far some resources got, each with its owner. Costs them times the nodes.
+    pub fn programmed_of<'a>(&'a self, resources: impl Iterator<Item = (&'a ObjectKey, &'a Key)>) -> Programmed {
+        let claim = |(owner, key)| Some((key, self.claim(key, owner)?, self.answers.heard(key)));
+        let claims: Vec<_> = resources.filter_map(claim).collect();
         let mine = |node: &str| {
             let labels = self.labels(node);
             claims.iter().filter(move |(_, claim, _)| claim.holds(labels))

@@ -48,7 +48,9 @@ impl Engine {
     }
 
     fn report(&self, object: ObjectKey) -> Report {
-        let redirects = self.intents.owned(&object, REDIRECT).filter_map(|resource| {
+        let shared = self.shared_parts(&object);
+        let redirects = [&object].into_iter().chain(shared.as_ref().map(|shared| &shared.owner));
+        let redirects = redirects.flat_map(|owner| self.intents.owned(owner, REDIRECT)).filter_map(|resource| {
             let redirect = Redirect::decode(resource.body.clone()).ok()?;
             let addresses = redirect.frontends.iter().filter_map(|frontend| frontend.socket_addr());
             Some(Redirected {
@@ -63,7 +65,10 @@ impl Engine {
             redirects: redirects.collect(),
             host_ports: listeners.filter_map(|it| names::host_listener_port(&it.name)).collect(),
             problems: self.problems.get(&object).cloned().unwrap_or_default(),
-            programmed: self.intents.programmed(&object),
+            programmed: match &shared {
+                Some(shared) => self.intents.programmed_of(shared.tables.iter().map(|(owner, key)| (owner, key))),
+                None => self.intents.programmed(&object),
+            },
             object,
         }
     }

@@ -20,8 +20,8 @@ use crate::translate::{
     shared::{self, Origin},
 };
 
+mod answers;
 mod certificates;
-mod refusals;
 mod tables;
 
 use certificates::Certificates;

@@ -215,8 +215,14 @@ fn edge_15_a_table_that_a_node_refuses_is_told_to_all_who_have_hosts_in_it() {
         world.engine.settle_refusals(concerned);
         world.problems()
     };
+    let done = |world: &World| {
+        let reports = world.engine.reports();
+        reports.iter().map(|it| (it.programmed.done, it.redirects.len())).collect::<Vec<_>>()
+    };
     world.engine.node_connected("node");
+    assert_eq!(done(&world), [(0, 2), (0, 2)]);
     assert_eq!(told(&mut world, false), Vec::<String>::new());
+    assert_eq!(done(&world), [(1, 2), (1, 2)], "both at the address of all, and both run");
     let said = "Error Invalid node node refuses axoneme/cilium-ingress/routes: Envoy's words";
     assert_eq!(told(&mut world, true), [said, said]);
     // Somebody made an edit that Envoy takes.

@@ -1,5 +1,5 @@
-//! Tables of shared mode that a node refuses: all Ingresses with a host in one are told, as Envoy does not say whose it is.
-//! Their hosts go on with the last table that was taken.
+//! What nodes say of the tables of shared mode. Of one that is refused, all Ingresses with a host in it are told, as Envoy does
+//! not say whose it is; their hosts go on with the last table that was taken.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,32 @@ use super::{rank, sharded_rank};
 use crate::engine::Engine;
 use crate::intents::Rejection;
 use crate::model::Host;
-use crate::source::ObjectKey;
+use crate::source::{Kind, ObjectKey};
 use crate::translate::shared::{self, Origin};
 
+/// What an Ingress has a part in.
+#[derive(Debug)]
+pub(in crate::engine) struct Parts {
+    /// The owner of what nodes are told of all shared Ingresses.
+    pub(in crate::engine) owner: ObjectKey,
+    /// The tables that the Ingress's hosts are in, in both forms, each with its owner.
+    pub(in crate::engine) tables: BTreeSet<(ObjectKey, Key)>,
+}
+
 impl Engine {
+    /// What an Ingress has a part in; `None` when it is not in shared mode. Costs its hosts.
+    pub(in crate::engine) fn shared_parts(&self, ingress: &ObjectKey) -> Option<Parts> {
+        let is_member = ingress.kind == Kind::Ingress && self.shared.members.contains(&ingress.name);
+        let origin = Origin::of(&self.defaults);
+        let (owner, sharded) = (rank(&self.defaults).1, sharded_rank(&self.defaults).1);
+        let of_host = |host| {
+            let [shard, whole] = tables(&origin, host);
+            [(sharded.clone(), shard), (owner.clone(), whole)]
+        };
+        let tables = self.shared.hosts.of(ingress).flat_map(of_host).collect();
+        is_member.then(|| Parts { owner: owner.clone(), tables })
+    }
+
     /// Whom an answer of a node concerns: while some node refuses a table, or until a moment ago, those with hosts in it.
     pub(in crate::engine) fn concerned(&mut self, outcome: &Outcome) -> BTreeSet<ObjectKey> {
         let (Outcome::Acked { type_url, name, .. } | Outcome::Nacked { type_url, name, .. }) = outcome;
