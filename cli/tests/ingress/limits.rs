@@ -49,6 +49,21 @@ fn edge_23_a_request_may_take_as_long_as_it_is_given() {
 }
 
 #[test]
+fn edge_23_a_flag_is_for_whoever_says_nothing() {
+    let flag = ["--ingress-default-request-timeout=300ms"];
+    let scene = Scene::start_with("ing-flag", &["web"], &web(""), &flag);
+    never_answers(&scene.pods[0], 8081);
+    scene.publish("slow", "", &scene.pods[0], 8081);
+    let slow = scene.curl("http://shop.example/slow");
+    scene.until(&slow, |answer| answer.status == 504);
+    // Nothing is not zero: this one may take as long as it wants.
+    scene.write("ingress.yaml", &web("ingress.cilium.io/request-timeout: 0s"));
+    scene.until(&slow.clone().with(&["--max-time", "2"]), |answer| answer.exit == 28);
+    scene.write("ingress.yaml", &web("ingress.cilium.io/request-timeout: soon"));
+    scene.until(&slow, |answer| answer.status == 504);
+}
+
+#[test]
 fn edge_14_only_the_ranges_that_are_named_may_connect() {
     let ranges = |ranges: &str| web(&format!("ingress.axoneme.io/load-balancer-source-ranges: {ranges:?}"));
     let scene = Scene::start("ing-ranges", &["web"], &ranges("198.51.100.0/24"));

@@ -110,7 +110,7 @@ fn edge_17_cve_2023_34242_a_certificate_of_another_namespace_is_not_shown() {
     scene.write("mine.yaml", &mine.secret("op-c"));
     let (trust_mine, trust_theirs) = (mine.file(), theirs.file());
     scene.until(&scene.curl("https://one.example/").trust(&trust_mine), |answer| answer.status == 200);
-    assert_eq!(scene.curl("https://one.example/").trust(&trust_theirs).ask(&scene.outside).exit, 60);
+    scene.until(&scene.curl("https://one.example/").trust(&trust_theirs), |answer| answer.exit == 60);
 }
 
 #[test]
@@ -144,4 +144,20 @@ fn edge_17_what_is_wrong_with_one_certificate_is_no_matter_of_others() {
     scene.says(&["spec.tls[2].secretName", "Secret shop/words"]);
     scene.says(&["spec.tls[4].hosts[0]", "the first one counts"]);
     scene.says(&["spec.tls[5]", "names no Secret"]);
+}
+
+#[test]
+fn edge_17_a_default_secret_is_for_entries_that_name_none() {
+    let (default, own) = (Pair::of(&["one.example"]), Pair::of(&["two.example"]));
+    let rules = ["one.example", "two.example"].map(|host| rule(host, &[&path("Prefix", "/", "web")])).join(", ");
+    let tls = "[{hosts: [one.example]}, {hosts: [two.example], secretName: own}]";
+    let web = ingress("web", "", &format!("tls: {tls}\n  rules: [{rules}]"));
+    let manifests = [web, own.secret("own"), "---\n".to_owned(), default.secret_of("edge", "default")].concat();
+    let scene = Scene::start_with("ing-defaults", &["web"], &manifests, &["--ingress-default-secret=edge/default"]);
+    for (host, pair) in [("one.example", &default), ("two.example", &own)] {
+        let trusted = pair.file();
+        scene.until(&scene.curl(&format!("https://{host}/")).trust(&trusted), |answer| answer.status == 200);
+    }
+    let trusted = default.file();
+    scene.until(&scene.curl("https://two.example/").trust(&trusted), |answer| answer.exit == 60);
 }
