@@ -22,6 +22,7 @@ mod around;
 mod demand;
 mod desired;
 mod modules;
+mod outstanding;
 mod progress;
 mod report;
 mod shared;
@@ -312,11 +313,7 @@ impl Engine {
         self.intents.set(&rank, &audience, output.resources)
     }
 
-    fn translate_ingress(
-        &self,
-        owner: &ObjectKey,
-        state: &mut State,
-    ) -> Option<((i64, Audience, Output), Membership)> {
+    fn translate_ingress(&self, owner: &ObjectKey, state: &mut State) -> Option<((i64, Audience, Output), Membership)> {
         let ingress = self.index.ingress(&owner.name)?;
         let defaults = self.index.defaults(ingress, &self.defaults);
         let place = place(ingress, &self.index, &defaults);
@@ -376,42 +373,6 @@ impl Engine {
         now.extend(self.unreadable.get(owner).map(desired::unreadable));
         now.extend(self.refusals(owner));
         self.note_problems(owner, now, changes);
-    }
-
-    fn settle_writes(&mut self, owner: &ObjectKey, changes: &mut Changes) {
-        match owner.kind {
-            Kind::Ingress if self.can_write() => {
-                let desired = desired::desired(&owner.name, &self.index, &self.defaults);
-                for (target, write) in desired.writes {
-                    match write {
-                        Some(write) if self.pending.note(&write) => changes.writes.push(write),
-                        Some(_) => {}
-                        None => self.pending.forget(&target),
-                    }
-                }
-                if desired.shows_nodes {
-                    self.on_nodes.insert(owner.clone());
-                } else {
-                    self.on_nodes.remove(owner);
-                }
-            }
-            Kind::Ingress => {}
-            _ => drop(self.unsettled.insert(owner.clone())),
-        }
-    }
-
-    /// Everything of Ingresses that differs from what is wanted, told before or not: what a new holder of the lease has to
-    /// write. Statuses of Envoy configs follow after [`Engine::unsettle`].
-    #[must_use]
-    pub fn outstanding_writes(&self) -> Vec<Write> {
-        if !self.can_write() {
-            return Vec::new();
-        }
-        let ingresses = self.index.owners().filter(|owner| owner.kind == Kind::Ingress);
-        let ingresses: BTreeSet<_> = ingresses.chain(self.index.ingresses_with_writes()).collect();
-        let desired = ingresses.iter().map(|it| desired::desired(&it.name, &self.index, &self.defaults));
-        let writes = desired.flat_map(|desired| desired.writes).chain(self.shared_writes());
-        writes.filter_map(|(_, write)| write).collect()
     }
 
     /// What nodes are told.

@@ -1,6 +1,6 @@
 //! 16, and each thing that is ignored, refused or lost: it is told once, and so is its end.
 
-use axoneme_operator::{Changes, Kind, ObjectKey};
+use axoneme_operator::{Kind, ObjectKey};
 
 use crate::cluster::Cluster;
 use crate::world::{PATH, World, ingress, rule};
@@ -51,7 +51,7 @@ fn edge_16_what_is_not_served_is_told_once_with_its_field() {
     for (spec, reason, field) in cases {
         let mut cluster = Cluster::new(&ingress("", &fine));
         let look = |cluster: &mut Cluster| {
-            let problems = std::mem::replace(&mut cluster.told, Changes::default()).problems;
+            let problems = std::mem::take(&mut cluster.told).problems;
             let mine = problems.into_iter().find(|(object, _)| *object == ObjectKey::new(Kind::Ingress, "shop", "web"));
             let change = mine.map(|(_, change)| change).unwrap_or_default();
             let short = |problem: &axoneme_operator::Problem| (problem.reason.as_str(), problem.field.clone());
@@ -64,7 +64,7 @@ fn edge_16_what_is_not_served_is_told_once_with_its_field() {
         cluster.apply(&ingress("", &spec));
         // Nobody looked for the Secret yet.
         cluster.delete(Kind::Secret, "shop", "gone");
-        let told = vec![(reason, field.to_owned())];
+        let told = [(reason, field.to_owned())];
         let (added, cleared) = look(&mut cluster);
         let of_field = |all: Vec<(&'static str, String)>| -> Vec<_> {
             all.into_iter().filter(|(_, at)| at.starts_with(field)).collect()
