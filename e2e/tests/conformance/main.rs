@@ -9,11 +9,15 @@ mod documented;
 mod host_rules;
 mod load_balancing;
 mod path_rules;
+mod shared;
 mod theme;
 mod tls;
 
 use anyhow::Result;
 use axoneme_e2e::scenario;
+
+/// The chart's own.
+const CLASS: &str = "axoneme";
 
 #[test]
 fn what_the_conformance_suite_asks_of_an_ingress_controller() -> Result<()> {
@@ -26,11 +30,23 @@ fn what_the_conformance_suite_asks_of_an_ingress_controller() -> Result<()> {
             &path_rules::RULES,
             &tls::THEME,
         ];
-        theme::try_all(cluster, &themes)
+        theme::try_all(cluster, CLASS, &themes)
     })
 }
 
 #[test]
 fn the_examples_of_the_documentation() -> Result<()> {
-    scenario("documented", |cluster| theme::try_all(cluster, &[&documented::THEME, &path_rules::TABLE]))
+    scenario("documented", |cluster| theme::try_all(cluster, CLASS, &[&documented::THEME, &path_rules::TABLE]))
+}
+
+/// All of them go and come back, so that the first of shared mode finds what the last one left.
+#[test]
+fn the_same_at_one_address_for_all() -> Result<()> {
+    scenario("shared", |cluster| {
+        let class = shared::Class::make(cluster)?;
+        theme::try_all(cluster, shared::CLASS, &[&host_rules::THEME, &path_rules::TABLE, &tls::THEME])?;
+        theme::try_all(cluster, shared::CLASS, &[&path_rules::RULES])?;
+        drop(class);
+        Ok(())
+    })
 }

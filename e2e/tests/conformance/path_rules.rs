@@ -84,7 +84,7 @@ pub(crate) const TABLE: Theme = Theme {
         let rules = ROWS.iter().enumerate().map(rule).collect::<Vec<_>>();
         let ingress = json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "table"},
-            "spec": {"ingressClassName": "axoneme", "rules": rules},
+            "spec": {"ingressClassName": "@CLASS@", "rules": rules},
         });
         Ok(ingress.to_string())
     },

@@ -16,7 +16,7 @@ pub(crate) struct Theme {
     pub(crate) name: &'static str,
     /// Services with their ports. All of them lead to containers of one pod; each answers with the Service's name.
     pub(crate) backends: &'static [(&'static str, &'static [u16])],
-    /// What else there is, YAML.
+    /// What else there is, YAML; `@CLASS@` in it stands for the IngressClass.
     pub(crate) manifest: fn() -> Result<String>,
     pub(crate) holds: fn(&Place<'_>) -> Result<()>,
 }
@@ -27,8 +27,8 @@ pub(crate) struct Place<'a> {
     pub(crate) namespace: String,
 }
 
-/// Tries all themes side by side, and says of each that fails why.
-pub(crate) fn try_all(cluster: &Cluster, themes: &[&Theme]) -> Result<()> {
+/// Tries all themes side by side, with Ingresses of this class, and says of each that fails why.
+pub(crate) fn try_all(cluster: &Cluster, class: &str, themes: &[&Theme]) -> Result<()> {
     let namespaces = themes.iter().map(|theme| theme.namespace()).collect::<Vec<_>>();
     let sweep = || {
         let mut delete = vec!["delete", "namespace", "--ignore-not-found", "--wait"];
@@ -37,7 +37,8 @@ pub(crate) fn try_all(cluster: &Cluster, themes: &[&Theme]) -> Result<()> {
     };
     sweep()?;
     let failed = thread::scope(|scope| {
-        let running = themes.iter().map(|theme| (theme, scope.spawn(|| theme.try_on(cluster)))).collect::<Vec<_>>();
+        let running =
+            themes.iter().map(|theme| (theme, scope.spawn(|| theme.try_on(cluster, class)))).collect::<Vec<_>>();
         let why = |(theme, thread): (&&Theme, thread::ScopedJoinHandle<'_, Result<()>>)| match thread.join() {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("{}: {error:#}", theme.name)),
@@ -54,9 +55,10 @@ impl Theme {
         format!("e2e-{}", self.name)
     }
 
-    fn try_on(&self, cluster: &Cluster) -> Result<()> {
+    fn try_on(&self, cluster: &Cluster, class: &str) -> Result<()> {
         let place = Place { cluster, namespace: self.namespace() };
-        let objects = [labelled_namespace(&place.namespace).to_string(), backends(self.backends), (self.manifest)()?];
+        let manifest = (self.manifest)()?.replace("@CLASS@", class);
+        let objects = [labelled_namespace(&place.namespace).to_string(), backends(self.backends), manifest];
         place.cluster.apply(&place.namespace, &objects.join("\n---\n"))?;
         place.ready()?;
         (self.holds)(&place)
