@@ -126,6 +126,21 @@ fn edge_13_what_is_lost_is_cleaned_up_once_and_comes_back() {
 }
 
 #[test]
+fn edge_13_at_the_shared_address_only_the_status_is_left_to_clear() {
+    let shared = ", annotations: {ingress.cilium.io/loadbalancer-mode: shared}";
+    let mut cluster = Cluster::new(&[text(CLASS, shared), class(OURS, false)].concat());
+    assert_eq!((cluster.own("web"), cluster.shown("web").len()), (Vec::new(), 1));
+    cluster.news();
+    let mut lost = cluster.ingress("web");
+    lost.class = Some("nginx".to_owned());
+    cluster.put_unseen(Object::Ingress(lost));
+    cluster.restart();
+    let written = cluster.news();
+    assert!(matches!(&written[..], [Write::ClearIngressStatus(_)]), "{written:?}");
+    assert_eq!(cluster.shown("web"), [""; 0]);
+}
+
+#[test]
 fn edge_13_what_the_new_owner_wrote_is_not_touched() {
     let mut cluster = Cluster::new(&[text(CLASS, ""), class(OURS, false)].concat());
     cluster.news();

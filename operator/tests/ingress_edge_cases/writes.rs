@@ -14,6 +14,7 @@ fn world() -> String {
     let with_tls = format!("{rules}, tls: [{{hosts: [a.example], secretName: cert}}]");
     [
         of("plain", "metallb.io/address-pool: green", &rules),
+        of("shared", "ingress.cilium.io/loadbalancer-mode: shared", &rules),
         of("nodes", "ingress.cilium.io/service-type: NodePort", &rules),
         of("wrong", "ingress.cilium.io/force-https: perhaps", &with_tls),
         of("foreign", "kubernetes.io/ingress.class: nginx", &rules),
