@@ -82,6 +82,11 @@ fn what_a_rule_says_counts_before_what_follows_from_tls_or_a_default_backend() {
     assert_eq!(served(&shared, &host), pairs(&[("/bar", "new")]));
     assert_eq!(shared.host(&host).unwrap().others, Some(None), "its other paths are nobody's");
     assert_eq!(served(&shared, &Host::Any), pairs(&[("/any", "new"), ("/", "old")]));
+    // Of all other hosts, too, what is written counts before an older default backend, which is told.
+    let written = BTreeMap::from([(Host::Any, says(&[route("/", "third", false)]))]);
+    shared.set(&rank(3, "third"), written);
+    assert_eq!(served(&shared, &Host::Any), pairs(&[("/any", "new"), ("/", "third")]));
+    assert_eq!(shared.lost(&rank(1, "old").1).len(), 1);
     // Its own default backend has the paths that it left open.
     let routes = [route("/bar", "new", false), route("/", "new", true)];
     shared.set(&new, BTreeMap::from([(host.clone(), says(&routes))]));
