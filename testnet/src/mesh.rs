@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitStatus,
@@ -90,7 +91,13 @@ impl Mesh {
             services.as_ref(),
         ];
         let more = more.iter().map(|argument| argument.as_ref());
-        let process = node.spawn(&programs.axonctl, arguments.into_iter().chain(more))?;
+        let mut process = node.spawn(&programs.axonctl, arguments.into_iter().chain(more))?;
+        // A signal is for it, not for the shell that enters the node on its behalf.
+        let comm = format!("/proc/{}/comm", process.id());
+        wait_until("the start of axonctl", Duration::from_secs(30), || {
+            let runs = fs::read_to_string(&comm).is_ok_and(|name| name.trim() == "axonctl");
+            Ok(runs || process.ended()?.is_some())
+        })?;
         let (node, programs) = (node.clone(), programs.clone());
         Ok(Self { process, node, programs, run_dir: run_dir.to_owned() })
     }
