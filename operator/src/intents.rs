@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use axoneme_envoy::ResourceKind;
 use axoneme_xds::{Key, Outcome, Resource, View};
 
 use crate::source::{Name, ObjectKey, Selector};
@@ -233,7 +234,12 @@ impl Intents {
         let winner = |key: &Key| {
             let offers = self.offers(&key.0, &key.1);
             let mine = offers.iter().position(|offer| offer.rank.1 == *owner)?;
-            let before = offers[..mine].iter();
+            // A Secret of Kubernetes is one and the same for all that name it.
+            let is_same = |offer: &Offer| {
+                *key.0 == *ResourceKind::Secret.type_url()
+                    && offer.intent.resource.version == offers[mine].intent.resource.version
+            };
+            let before = offers[..mine].iter().filter(|offer| !is_same(offer));
             let stands_before = |audience: &Audience| *audience == Audience::All || *audience == *offers[mine].audience;
             // Shared mode has two forms, one for nodes with the module and one for the others.
             let mut rivals =

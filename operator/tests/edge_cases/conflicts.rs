@@ -104,6 +104,32 @@ fn edge_10_listeners_and_clusters_of_one_name_are_decided_alike() {
     assert_told(&world.told(), &[]);
 }
 
+#[test]
+fn edge_10_one_secret_for_two_objects_is_no_conflict() {
+    let tls = "transport_socket: {name: tls, typed_config: {'@type': \
+               type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, common_tls_context: \
+               {validation_context_sds_secret_config: {name: ns/token}}}}";
+    let object = |name: &str, day, cluster: &str| {
+        config_with("ns", name, &born(day), &[format!("{}\n{tls}", self::cluster(cluster))])
+    };
+    let secret = |content: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: token, namespace: ns}}\nstringData: {{generic: {content}}}\n"
+        )
+    };
+    let mut world = World::new(&(secret("x") + &object("late", 2, "a") + &object("old", 1, "b")));
+    assert_told(&world.told(), &[]);
+    world.apply(&secret("y"));
+    assert_told(&world.told(), &[]);
+    // Whoever goes, the other has it.
+    for (gone, left) in [("old", "Cluster ns/late/a"), ("late", "Cluster ns/old/b")] {
+        let mut world = World::new(&(secret("x") + &object("late", 2, "a") + &object("old", 1, "b")));
+        world.delete(Kind::CiliumEnvoyConfig, "ns", gone);
+        assert_eq!(world.sent("node"), [left, "Secret ns/token"].map(str::to_owned).into());
+        assert_told(&world.told(), &[]);
+    }
+}
+
 fn ingress(day: u8) -> String {
     format!(
         "---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: web, namespace: ns, {}}}\nspec:\n  \
