@@ -99,7 +99,7 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
     let recorder = metrics::install()?;
     let http = bind(options.metrics).await?;
     let mut tasks = Supervisor::new(shutdown.clone());
-    let hub = Hub::new(Engine::under(options.policy.clone()).with_defaults(options.ingress.clone()));
+    let hub = Hub::new(Engine::under(options.policy.clone()).with_defaults(options.ingress.clone()).for_nodes());
 
     let readiness = Readiness::default();
     kube_source_and_driver(&client, &options, &hub, &readiness, &mut tasks).await?;

@@ -88,7 +88,7 @@ struct FolderNotes {
 /// [`Overview`].
 pub fn start(options: Options, tasks: &mut Supervisor) -> Result<(Standalone, Channel), FolderError> {
     let (source, first) = FileSource::open(&options.folder)?;
-    let hub = Hub::new(Engine::under(options.policy.clone()).with_defaults(options.ingress));
+    let hub = Hub::new(Engine::under(options.policy.clone()).with_defaults(options.ingress).for_nodes());
     let shutdown = tasks.shutdown();
 
     let (events, told) = mpsc::channel(EVENTS);

@@ -33,7 +33,7 @@ pub(super) struct SharedMode {
     hosts: Shared,
     /// The Ingresses that have the address of the shared Service in their status, or should.
     members: BTreeSet<Name>,
-    /// For nodes without the module, or as long as there is no node.
+    /// For nodes without the module.
     whole: Option<Whole>,
     /// For nodes with it.
     shards: Option<Shards>,
@@ -41,6 +41,8 @@ pub(super) struct SharedMode {
     nodes: BTreeMap<Arc<str>, bool>,
     /// Those of them that have no stream now.
     away: BTreeSet<Arc<str>>,
+    /// Whether tables wait for nodes that need them; otherwise they are there also for people who look.
+    pub(super) for_nodes_only: bool,
     /// Which certificate each host shows.
     certificates: Certificates,
     /// Tables that some node refuses.
@@ -186,10 +188,11 @@ impl Engine {
 
     /// Brings the tables up to date, each form for the nodes that need it.
     pub(super) fn settle_tables(&mut self, changed: &BTreeSet<Host>) -> Delta {
-        let SharedMode { hosts, certificates, whole, shards, nodes, .. } = &mut self.shared;
+        let SharedMode { hosts, certificates, whole, shards, nodes, for_nodes_only, .. } = &mut self.shared;
         let origin = Origin::of(&self.defaults);
         let maker = Maker { origin, hosts, certificates, defaults: &self.defaults };
-        let of_whole = tables::settle(whole, nodes.is_empty() || nodes.values().any(|has| !has), &maker, changed);
+        let is_looked_at = nodes.is_empty() && !*for_nodes_only;
+        let of_whole = tables::settle(whole, is_looked_at || nodes.values().any(|has| !has), &maker, changed);
         let of_shards = tables::settle(shards, nodes.values().any(|has| *has), &maker, changed);
         let audience = ingress::audience(&self.defaults);
         let mut told = Delta::default();

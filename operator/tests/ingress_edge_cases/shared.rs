@@ -253,3 +253,18 @@ fn edge_15_a_node_that_came_back_keeps_its_tables_when_what_it_said_before_is_fo
     world.engine.forget_node("node");
     assert_eq!(world.engine.nodes_without_module(), 0);
 }
+
+#[test]
+fn edge_15_who_serves_no_node_makes_no_tables() {
+    let mut world = world(&[]);
+    world.engine = std::mem::take(&mut world.engine).for_nodes();
+    world.apply(&ingress("shop/web", 1, SHARED, "a.example", "/"));
+    let tables = |world: &World| {
+        let view = world.engine.intents().view("node");
+        let tables = view.iter().filter(|it| it.type_url.ends_with(".RouteConfiguration"));
+        tables.map(|it| it.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(tables(&world), Vec::<String>::new());
+    world.engine.node_opens("node", false);
+    assert_eq!(tables(&world), ["axoneme/cilium-ingress/routes"]);
+}
