@@ -159,6 +159,17 @@ struct Told {
 }
 
 impl Told {
+    /// Makes edits one after another, each with what nodes are told of it.
+    fn hear_edits(&mut self, edits: Vec<(File, bool)>, folder: &mut Folder, engine: &mut Engine, local: &mut Local) {
+        for (file, keep) in edits {
+            let text = file.text();
+            for event in folder.update(Path::new(&file.path()), keep.then_some(&text)) {
+                let changes = local.drive(engine, event);
+                self.hear(engine, &changes);
+            }
+        }
+    }
+
     fn hear(&mut self, engine: &Engine, changes: &Changes) {
         for node in NODES {
             let (view, held) = (engine.intents().view(node), self.views.entry(node).or_default());
@@ -204,13 +215,7 @@ proptest! {
         let mut folder = Folder::default();
         let (mut engine, mut local) = support::run(&folder);
         let mut told = Told::all(&engine);
-        for (file, keep) in edits {
-            let text = file.text();
-            for event in folder.update(Path::new(&file.path()), keep.then_some(&text)) {
-                let changes = local.drive(&mut engine, event);
-                told.hear(&engine, &changes);
-            }
-        }
+        told.hear_edits(edits, &mut folder, &mut engine, &mut local);
         prop_assert_eq!(folder.problems(), vec![]);
         prop_assert_eq!(&told, &Told::all(&engine));
         prop_assert_eq!(told, fresh(&folder));
@@ -311,13 +316,7 @@ proptest! {
         let (mut engine, mut local) = support::run(&folder);
         opens(&mut engine);
         let mut told = Told::all(&engine);
-        for (file, keep) in edits {
-            let text = file.text();
-            for event in folder.update(Path::new(&file.path()), keep.then_some(&text)) {
-                let changes = local.drive(&mut engine, event);
-                told.hear(&engine, &changes);
-            }
-        }
+        told.hear_edits(edits, &mut folder, &mut engine, &mut local);
         let (mut fresh, _) = support::run(&folder);
         opens(&mut fresh);
         prop_assert!(told == Told::all(&engine), "deltas are not what changed");
