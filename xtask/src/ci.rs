@@ -1,6 +1,6 @@
 //! `cargo xtask lint`, `test` and `ci`: what must hold before a change is merged.
 
-use std::process::Command;
+use std::{num::NonZero, process::Command, thread};
 
 use anyhow::Result;
 
@@ -67,9 +67,17 @@ fn lint_stages(stages: &mut Stages) {
 
 fn test_stages(stages: &mut Stages) {
     if stages.run("setup", || setup::ensure(true, false)) && stages.run("bpf and module", embed::build) {
-        stages.command("unit and integration", shell::cargo().args(["test", "--locked", "--no-fail-fast"]));
+        let mut cargo = shell::cargo();
+        cargo.args(["test", "--locked", "--no-fail-fast"]).env("RUST_TEST_THREADS", threads().to_string());
+        stages.command("unit and integration", &mut cargo);
         stages.command("end to end", shell::cargo().args(["xtask", "e2e"]));
     }
+}
+
+/// Tests at a time. Those of labs wait for sockets and timers more than they compute, so more of them than cores are worth it:
+/// three for each halve the longest binary's time.
+fn threads() -> usize {
+    3 * thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 fn charts() -> Result<()> {
