@@ -23,6 +23,7 @@ mod module;
 mod paths;
 mod setup;
 mod shell;
+mod soak;
 mod stages;
 
 #[derive(Parser)]
@@ -53,6 +54,8 @@ enum Task {
     /// Print where this repository keeps what it downloads and builds.
     Paths,
     Setup(setup::Setup),
+    /// Run the tests that take too long for each change.
+    Soak,
     /// Run every test: unit, integration, end to end.
     Test,
 }
@@ -83,6 +86,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Module => module::build().map(drop),
         Task::Paths => paths::print(),
         Task::Setup(task) => task.run(),
+        Task::Soak => soak::soak(),
         Task::Test => ci::test(),
     }
 }

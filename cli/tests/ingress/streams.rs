@@ -129,8 +129,8 @@ fn edge_23_long_bodies_are_not_held() {
 }
 
 #[test]
-#[ignore = "takes a minute: cargo test -p axonctl --test ingress -- --ignored"]
-fn edge_23_a_gibibyte_is_not_held() {
+#[ignore = "long: cargo xtask soak"]
+fn soak_edge_23_a_gibibyte_is_not_held() {
     let pair = Pair::of(&["shop.example"]);
     passes(&start("ing-gibibyte", &pair), &pair, 1 << 30);
 }
