@@ -6,6 +6,7 @@
 //! | pods of node *n*; `.1` is their gateway | 10.231.*n*.0/24 | fd00:231:*n*::/64 |
 //! | service addresses, for whoever gives them out | 10.232.0.0/24 | fd00:232::/112 |
 //! | load balancer addresses, for whoever gives them out | 10.233.0.0/24 | fd00:233::/112 |
+//! | ends of the nodes' tunnel, where there is one | 10.234.0.0/24 | fd00:234::/64 |
 
 use std::{
     fmt,
@@ -82,6 +83,11 @@ pub(crate) fn lan(host: u8) -> Dual {
 pub(crate) fn pods(node: u8, host: u8) -> Dual {
     let v6 = Ipv6Addr::new(0xfd00, 0x231, node.into(), 0, 0, 0, 0, hexlike(host));
     Dual { v4: Ipv4Addr::new(10, 231, node, host), v6 }
+}
+
+/// The end of node number `node` in a tunnel between the nodes.
+pub(crate) fn tunnel(node: u8) -> Dual {
+    Dual { v4: Ipv4Addr::new(10, 234, 0, node), v6: Ipv6Addr::new(0xfd00, 0x234, 0, 0, 0, 0, 0, hexlike(node)) }
 }
 
 /// The range of the pods of node number `node`, IPv4 and IPv6.

@@ -160,9 +160,14 @@ impl Namespace {
     /// # Errors
     /// If they are refused.
     pub fn nft(&self, rules: &str) -> Result<()> {
-        let mut command = self.command("nft");
-        command.args(["-f", "-"]);
-        self.finish(&format!("nft -f:\n{rules}\n"), command, Some(rules)).map(drop)
+        self.feed("nft", &["-f", "-"], rules)
+    }
+
+    /// Runs a command that reads `input`.
+    pub(crate) fn feed(&self, program: &str, arguments: &[&str], input: &str) -> Result<()> {
+        let mut command = self.command(program);
+        command.args(arguments);
+        self.finish(&format!("{program}:\n{input}\n"), command, Some(input)).map(drop)
     }
 
     /// Sets a sysctl of the network, as in `set("ipv4.conf.all.rp_filter", "2")`.

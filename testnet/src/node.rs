@@ -76,6 +76,11 @@ impl Node {
         self.layout
     }
 
+    /// Its number in the address plan, from 1.
+    pub(crate) fn number(&self) -> u8 {
+        self.number
+    }
+
     /// The ranges of its pods, IPv4 and IPv6.
     #[must_use]
     pub fn pod_ranges(&self) -> [String; 2] {
