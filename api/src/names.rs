@@ -55,6 +55,9 @@ pub const CA_SECRET: &str = "axoneme-ca";
 /// Name of the ValidatingWebhookConfiguration whose trust the operator keeps.
 pub const WEBHOOK: &str = "axoneme-operator";
 
+/// The webhook in it that is asked about Ingresses.
+pub const INGRESS_WEBHOOK: &str = "ingresses.axoneme.io";
+
 /// Name of the lease that the writing replica holds.
 pub const LEASE: &str = "axoneme-operator";
 

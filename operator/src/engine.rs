@@ -242,7 +242,10 @@ impl Engine {
         self.is_synced(&NEEDED_FOR_WRITES)
     }
 
-    fn settle(&mut self, affected: Affected, changes: &mut Changes) {
+    fn settle(&mut self, mut affected: Affected, changes: &mut Changes) {
+        for object in std::mem::take(&mut affected.unreadable) {
+            self.note_unreadable(object, &mut affected);
+        }
         if !affected.nodes.is_empty() {
             // Whom an object is for may have changed.
             self.unsettle_all();

@@ -9,7 +9,7 @@ use axoneme_api::names;
 
 use crate::source::{
     EndpointSlice, EnvoyConfig, Ingress, Kind, LoadBalancerAddress, Name, Node, Object, ObjectKey, Secret, Selector,
-    Service,
+    Service, Unreadable,
 };
 
 mod classes;
@@ -40,6 +40,8 @@ pub struct Affected {
     pub classes: bool,
     /// ConfigMaps that classes name from now on (true), or that none names any more (false).
     pub config_maps: BTreeMap<Name, bool>,
+    /// Ingresses of ours that turned out not to decode.
+    pub unreadable: Vec<Unreadable>,
 }
 
 impl Affected {
@@ -51,6 +53,7 @@ impl Affected {
         self.reach |= other.reach;
         self.classes |= other.classes;
         self.config_maps.extend(other.config_maps);
+        self.unreadable.extend(other.unreadable);
     }
 }
 
@@ -79,6 +82,7 @@ impl Index {
         match object {
             Object::IngressClass(class) => self.put_class(class, &mut affected),
             Object::Ingress(ingress) => self.put_ingress(ingress, &mut affected),
+            Object::PackedIngress(ingress) => self.put_packed(ingress, &mut affected),
             Object::EnvoyConfig(config) => self.put_config(config, &mut affected),
             Object::Service(service) => self.put_service(service, &mut affected),
             Object::EndpointSlice(slice) => self.put_slice(slice, &mut affected),

@@ -13,12 +13,11 @@ use k8s_openapi::{
     api::{
         core::v1::{ConfigMap, Secret, Service},
         discovery::v1::EndpointSlice,
-        networking::v1::{Ingress, IngressClass},
+        networking::v1::IngressClass,
     },
 };
 use kube::{
     Api, Client, Resource,
-    core::DeserializeGuard,
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Config, watcher},
@@ -27,13 +26,15 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
-use self::{node::NodeView, relay::Relay};
+use self::{guard::Guard, ingress::IngressView, node::NodeView, relay::Relay};
 use crate::{
     metrics::http::Readiness,
     source::{Kind, Object, ObjectKey, SourceEvent, Unreadable},
     supervise::Supervisor,
 };
 
+mod guard;
+mod ingress;
 pub mod loaders;
 pub mod named;
 mod node;
@@ -62,7 +63,7 @@ pub fn spawn(client: &Client, namespace: &str, wiring: Wiring, readiness: &Readi
     let all = Config::default().timeout(WATCH_SECONDS);
     let mut watches = Watches { client, events: &events, readiness, tasks };
     watches.spawn(Kind::IngressClass, all.clone(), |it: &IngressClass| Object::IngressClass(it.into()));
-    watches.spawn(Kind::Ingress, all.clone(), |it: &Ingress| Object::Ingress(it.into()));
+    watches.spawn(Kind::Ingress, all.clone(), |it: &IngressView| Object::PackedIngress(it.packed.clone()));
     watches.spawn(Kind::CiliumEnvoyConfig, all.clone(), |it: &CiliumEnvoyConfig| Object::EnvoyConfig(it.into()));
     watches.spawn(Kind::CiliumClusterwideEnvoyConfig, all.clone(), |it: &CiliumClusterwideEnvoyConfig| {
         Object::EnvoyConfig(it.into())
@@ -96,9 +97,8 @@ impl Watches<'_> {
     fn spawn<K>(&mut self, kind: Kind, config: Config, reduce: fn(&K) -> Object)
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-        DeserializeGuard<K>: Resource<DynamicType = ()>,
     {
-        let api = Api::<DeserializeGuard<K>>::all(self.client.clone());
+        let api = Api::<Guard<K>>::all(self.client.clone());
         let relay = Relay::new(kind, self.readiness.gate(kind.as_str()));
         let (events, shutdown) = (self.events.clone(), self.tasks.shutdown());
         self.tasks.spawn(kind.as_str(), async move {
@@ -142,7 +142,7 @@ pub enum WatchEnded {
 }
 
 async fn watch<K>(
-    api: Api<DeserializeGuard<K>>,
+    api: Api<Guard<K>>,
     config: Config,
     reduce: fn(&K) -> Object,
     mut relay: Relay,
@@ -170,16 +170,16 @@ where
 pub(crate) type Decoded = Result<Object, Unreadable>;
 
 fn decode<K: Resource>(
-    event: watcher::Event<DeserializeGuard<K>>,
+    event: watcher::Event<Guard<K>>,
     kind: Kind,
     reduce: fn(&K) -> Object,
 ) -> watcher::Event<Decoded> {
-    let decode = |guard: DeserializeGuard<K>| match guard.0 {
+    let decode = |guard: Guard<K>| match guard.0 {
         Ok(object) => Ok(reduce(&object)),
         Err(invalid) => {
             let namespace = invalid.metadata.namespace.unwrap_or_default();
             let key = ObjectKey::new(kind, &namespace, &invalid.metadata.name.unwrap_or_default());
-            Err(Unreadable { key, uid: invalid.metadata.uid, why: invalid.error })
+            Err(Unreadable { key, uid: invalid.metadata.uid, why: invalid.why })
         }
     };
     match event {

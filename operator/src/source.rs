@@ -15,6 +15,7 @@ mod ingress;
 mod ingress_class;
 mod meta;
 mod node;
+mod packed_ingress;
 mod secret;
 mod selector;
 mod service;
@@ -26,6 +27,8 @@ pub use ingress::{Annotation, Backend, Ingress, PathRule, PathType, PortRef, Rul
 pub use ingress_class::{IngressClass, Parameters};
 pub use meta::Meta;
 pub use node::Node;
+pub use packed_ingress::PackedIngress;
+pub(crate) use packed_ingress::unpack;
 pub use secret::Secret;
 pub use selector::Selector;
 pub use service::{LoadBalancerAddress, PortStatus, Protocol, Service, ServicePort, ServiceType, Written};
@@ -185,6 +188,8 @@ pub enum Object {
     IngressClass(IngressClass),
     /// HTTP from outside.
     Ingress(Ingress),
+    /// The same, not decoded: it may be another's.
+    PackedIngress(PackedIngress),
     /// A CiliumEnvoyConfig or, told by its key, a CiliumClusterwideEnvoyConfig.
     EnvoyConfig(EnvoyConfig),
     /// Frontends and ports.
@@ -206,6 +211,7 @@ impl Object {
         match self {
             Self::IngressClass(it) => ObjectKey { kind: Kind::IngressClass, name: it.meta.name.clone() },
             Self::Ingress(it) => ObjectKey { kind: Kind::Ingress, name: it.meta.name.clone() },
+            Self::PackedIngress(it) => ObjectKey { kind: Kind::Ingress, name: it.name.clone() },
             Self::EnvoyConfig(it) => it.key(),
             Self::Service(it) => ObjectKey { kind: Kind::Service, name: it.meta.name.clone() },
             Self::EndpointSlice(it) => ObjectKey { kind: Kind::EndpointSlice, name: it.meta.name.clone() },
@@ -243,6 +249,17 @@ impl SourceEvent {
     #[must_use]
     pub const fn reset(kind: Kind, objects: Vec<Object>) -> Self {
         Self::Reset { kind, objects, unreadable: Vec::new() }
+    }
+
+    /// The kind of the objects that it is about.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Apply(object) => object.key().kind,
+            Self::Delete(key) => key.kind,
+            Self::Unreadable(object) => object.key.kind,
+            Self::Reset { kind, .. } => *kind,
+        }
     }
 }
 

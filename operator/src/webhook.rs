@@ -1,6 +1,7 @@
 //! The validating webhook's server: HTTPS for the API server, in every replica.
 //!
-//! What it answers is [`crate::admission`]'s; how the API server comes to trust it is [`trust`].
+//! What it answers is [`crate::admission`]'s; how the API server comes to trust it is [`trust`]; which Ingresses it is asked
+//! about is [`classes`].
 
 use std::{
     convert::Infallible,
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Engine, admission, ca::Leaf, metrics, serve::ServeError, tls};
 
+pub mod classes;
 pub mod trust;
 
 /// The one path.

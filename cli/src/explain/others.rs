@@ -24,7 +24,7 @@ pub(super) fn reasons(world: &World, destination: &Destination, host: Option<&st
         reasons.into_iter().map(|why| Passed::new(owner.to_string(), why)).collect()
     };
     let of_stranger = |(name, stranger): (&Name, &Foreign)| -> Option<Passed> {
-        let ingress = stranger.unpack().filter(|ingress| is_asked(destination, host, ingress))?;
+        let ingress = stranger.unpack().ok().filter(|ingress| is_asked(destination, host, ingress))?;
         let key = ObjectKey { kind: Kind::Ingress, name: name.clone() };
         Some(Passed::new(key.to_string(), whose(world, &ingress)))
     };

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::class_of;
-use crate::source::{Ingress, Name};
+use crate::source::{Ingress, Name, PackedIngress, unpack};
 
 /// An Ingress of somebody else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,34 +13,56 @@ pub struct Foreign {
     pub class: Box<str>,
     /// Its status is one that we wrote when it was ours.
     pub shows_ours: bool,
-    /// The Ingress as JSON: a third of its size in memory.
-    packed: Box<[u8]>,
+    packed: Packed,
+}
+
+/// The Ingress as JSON: a third of its size in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Packed {
+    /// In its reduced form.
+    Reduced(Box<[u8]>),
+    /// As the API server wrote it; nobody has decoded it yet.
+    Written(Box<str>),
 }
 
 impl Foreign {
-    fn pack(ingress: &Ingress) -> Option<Self> {
+    /// Packs an Ingress that was decoded.
+    pub(super) fn pack(ingress: &Ingress) -> Option<Self> {
         let packed = serde_json::to_vec(ingress).ok()?.into_boxed_slice();
-        Some(Self { class: class_of(ingress).into(), shows_ours: ingress.shows_ours, packed })
+        Some(Self { class: class_of(ingress).into(), shows_ours: ingress.shows_ours, packed: Packed::Reduced(packed) })
     }
 
     /// What it takes in memory, as far as we ask for it.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.class.len() + self.packed.len()
+        let packed = match &self.packed {
+            Packed::Reduced(bytes) => bytes.len(),
+            Packed::Written(text) => text.len(),
+        };
+        size_of::<Self>() + self.class.len() + packed
     }
 
     /// The Ingress. Costs its size.
-    #[must_use]
-    pub fn unpack(&self) -> Option<Ingress> {
-        serde_json::from_slice(&self.packed).ok()
+    ///
+    /// # Errors
+    /// When a field is not what the API says it is.
+    pub fn unpack(&self) -> serde_json::Result<Ingress> {
+        match &self.packed {
+            Packed::Reduced(bytes) => serde_json::from_slice(bytes),
+            Packed::Written(text) => unpack(text, self.shows_ours),
+        }
+    }
+}
+
+impl From<PackedIngress> for Foreign {
+    fn from(ingress: PackedIngress) -> Self {
+        let (class, shows_ours) = (ingress.class.clone(), ingress.shows_ours);
+        Self { class, shows_ours, packed: Packed::Written(ingress.into_text()) }
     }
 }
 
 /// Takes one in. False when it is the one that is there.
-pub(super) fn put(all: &mut BTreeMap<Name, Foreign>, ingress: &Ingress) -> bool {
-    // Our own plain data always packs; if it did not, not to know a stranger's Ingress would do no harm.
-    let Some(foreign) = Foreign::pack(ingress) else { return false };
-    let name = &ingress.meta.name;
+pub(super) fn put(all: &mut BTreeMap<Name, Foreign>, name: &Name, foreign: Foreign) -> bool {
     if all.get(name) == Some(&foreign) {
         return false;
     }
@@ -75,9 +97,10 @@ mod tests {
         let object: k8s_openapi::api::networking::v1::Ingress = serde_json::from_value(manifest).unwrap();
         let ingress = Ingress::from(&object);
         let mut all = BTreeMap::new();
-        assert!(put(&mut all, &ingress));
-        assert!(!put(&mut all, &ingress), "the same once more");
-        let foreign = &all[&ingress.meta.name];
-        assert_eq!((&*foreign.class, foreign.unpack()), ("nginx", Some(ingress)));
+        let name = ingress.meta.name.clone();
+        assert!(put(&mut all, &name, Foreign::pack(&ingress).unwrap()));
+        assert!(!put(&mut all, &name, Foreign::pack(&ingress).unwrap()), "the same once more");
+        let foreign = &all[&name];
+        assert_eq!((&*foreign.class, foreign.unpack().unwrap()), ("nginx", ingress));
     }
 }

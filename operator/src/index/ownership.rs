@@ -8,7 +8,7 @@ use axoneme_api::names;
 use super::{Affected, Foreign, Index, class_of, classes, foreign};
 use crate::model::IngressDefaults;
 use crate::problem::Problem;
-use crate::source::{ConfigMap, Ingress, IngressClass, Kind, Name, ObjectKey};
+use crate::source::{ConfigMap, Ingress, IngressClass, Kind, Name, ObjectKey, PackedIngress, Unreadable};
 
 impl Index {
     /// Whether the class of an Ingress is one of ours.
@@ -52,6 +52,14 @@ impl Index {
         self.classes.all().values().map(|class| (class, self.classes.own_problems(class)))
     }
 
+    /// What an Ingress of ours may name as its class; the empty name when it need not name any. Costs all classes.
+    #[must_use]
+    pub fn our_classes(&self) -> BTreeSet<String> {
+        let ours = self.classes.all().values().filter(|class| classes::is_ours(class));
+        let default = self.owns("").then(String::new);
+        ours.map(|class| class.meta.name.name.to_string()).chain(default).collect()
+    }
+
     /// A class by its own name.
     #[must_use]
     pub fn class_named(&self, name: &Name) -> Option<&IngressClass> {
@@ -90,9 +98,16 @@ impl Index {
         let touched: Vec<_> =
             self.references.of_class(&class.name).chain(self.references.of_class("")).cloned().collect();
         for key in touched {
-            let foreign = || self.foreign.get(&key.name).filter(|it| self.owns(&it.class)).and_then(Foreign::unpack);
-            // Another's before and after is nothing to us.
-            let Some(ingress) = self.ingresses.get(&key.name).cloned().or_else(foreign) else { continue };
+            let foreign = || self.foreign.get(&key.name).filter(|it| self.owns(&it.class)).map(Foreign::unpack);
+            let ingress = match self.ingresses.get(&key.name).cloned().map(Ok).or_else(foreign) {
+                Some(Ok(ingress)) => ingress,
+                Some(Err(error)) => {
+                    affected.unreadable.push(unreadable(key, &error));
+                    continue;
+                }
+                // Another's before and after is nothing to us.
+                None => continue,
+            };
             self.place_ingress(key.clone(), ingress);
             affected.owners.insert(key);
         }
@@ -131,6 +146,26 @@ impl Index {
         affected
     }
 
+    /// What is not ours is not decoded.
+    pub(super) fn put_packed(&mut self, packed: PackedIngress, affected: &mut Affected) {
+        if self.owns(&packed.class) {
+            match packed.unpack() {
+                Ok(ingress) => self.put_ingress(ingress, affected),
+                Err(error) => {
+                    let key = ObjectKey { kind: Kind::Ingress, name: packed.name };
+                    affected.unreadable.push(unreadable(key, &error));
+                }
+            }
+            return;
+        }
+        let key = ObjectKey { kind: Kind::Ingress, name: packed.name.clone() };
+        let was_ours = self.ingresses.contains_key(&key.name);
+        let shows_ours = packed.shows_ours;
+        if self.place_foreign(&key, packed.into()) && (was_ours || shows_ours || self.has_writes(&key.name)) {
+            affected.owners.insert(key);
+        }
+    }
+
     pub(super) fn put_ingress(&mut self, ingress: Ingress, affected: &mut Affected) {
         let name = ingress.meta.name.clone();
         if self.ingresses.get(&name) == Some(&ingress) {
@@ -154,12 +189,20 @@ impl Index {
             self.ingresses.insert(key.name, ingress);
             return Some(true);
         }
+        // Our own plain data always packs; if it did not, not to know a stranger's Ingress would do no harm.
+        let packed = Foreign::pack(&ingress);
+        packed.is_some_and(|foreign| self.place_foreign(&key, foreign)).then_some(false)
+    }
+
+    /// Puts another's Ingress in its place. False when it is there already.
+    fn place_foreign(&mut self, key: &ObjectKey, foreign: Foreign) -> bool {
         self.ingresses.remove(&key.name);
-        if !foreign::put(&mut self.foreign, &ingress) {
-            return None;
+        let class = foreign.class.clone();
+        let is_news = foreign::put(&mut self.foreign, &key.name, foreign);
+        if is_news {
+            self.references.note_foreign(key, &class);
         }
-        self.references.note_foreign(&key, class_of(&ingress));
-        Some(false)
+        is_news
     }
 
     /// Whether a Service or slice of ours is there for an Ingress of this name.
@@ -167,4 +210,8 @@ impl Index {
         let own = Name::new(&ingress.namespace, &names::ingress_service(&ingress.name));
         self.services.get(&own).is_some_and(|it| it.is_ingress) || self.slices.get(&own).is_some_and(|it| it.is_ingress)
     }
+}
+
+fn unreadable(key: ObjectKey, error: &serde_json::Error) -> Unreadable {
+    Unreadable { key, uid: None, why: error.to_string() }
 }

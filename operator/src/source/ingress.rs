@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{LoadBalancerAddress, Meta, PortStatus};
 
 /// What kubectl remembers of an object.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// An Ingress, as written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
