@@ -10,6 +10,7 @@ if [ -f "$STATE/settings" ]; then . "$STATE/settings"; fi
 : "${NAME:=axo}"                       # at most 4 characters: it is part of a link's name
 : "${WORKERS:=node1 node2}"
 : "${PROXY_MODES:=nftables iptables}"  # kube-proxy's mode, one a worker, the last one for the rest
+: "${MASQUERADE_ALL:=false}"            # whether kube-proxy gives every connection to a Service the node's address
 : "${CNI:=ptp}"                        # or bridge
 : "${NET:=10.210.0}"                   # underlay $NET.0/24: .1 this machine, .2 control plane, .11 and up nodes, .100 client
 : "${LB_POOL:=$NET.200-$NET.220}"      # MetalLB's addresses

@@ -9,7 +9,7 @@ set -euo pipefail
 
 : "${BIN:?the built binaries}" "${IMAGES:?what every node starts with}" "${MANIFESTS:?CRDs and RBAC of MetalLB}"
 mkdir -p "$STATE"
-for setting in BIN WORKERS PROXY_MODES CNI NET PODNET SVCNET LB_POOL NODE_PORTS; do
+for setting in BIN WORKERS PROXY_MODES MASQUERADE_ALL CNI NET PODNET SVCNET LB_POOL NODE_PORTS; do
   echo "$setting=\"${!setting}\""
 done > "$STATE/settings"
 certificates

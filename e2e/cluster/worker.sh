@@ -82,6 +82,8 @@ kind: KubeProxyConfiguration
 mode: $2
 hostnameOverride: $n
 clusterCIDR: $PODNET.0.0/16
+iptables: {masqueradeAll: $MASQUERADE_ALL}
+nftables: {masqueradeAll: $MASQUERADE_ALL}
 clientConnection: {kubeconfig: $PKI/kube-proxy.kubeconfig}
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
 Y

@@ -1,6 +1,6 @@
 //! Requests from a pod, from a process of a node, and from outside, each by the same client: the echo binary.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::OnceLock, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -73,13 +73,19 @@ impl Answer {
 }
 
 impl Cluster {
-    /// A pod on every node to ask from.
+    /// A pod on every node to ask from; they stay.
     ///
     /// # Errors
     /// When they do not get ready.
     pub fn clients(&self) -> Result<()> {
+        static READY: OnceLock<()> = OnceLock::new();
+        if READY.get().is_some() {
+            return Ok(());
+        }
         self.kubectl(&["apply", "-f", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/manifests/clients.yaml")])?;
-        self.ready(CLIENTS)
+        self.ready(CLIENTS)?;
+        READY.get_or_init(|| ());
+        Ok(())
     }
 
     /// One request.

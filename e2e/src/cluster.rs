@@ -48,7 +48,13 @@ impl Cluster {
     #[must_use]
     pub fn address(&self, node: &str) -> String {
         let number = node.trim_start_matches("node").parse::<u8>().unwrap_or_default();
-        format!("{}.{}", self.underlay, 10 + number)
+        self.underlay(10 + number)
+    }
+
+    /// An address in the underlay: 1 is this machine, 100 the outside, 11 and up are nodes, 200 and up the load balancer's.
+    #[must_use]
+    pub fn underlay(&self, host: u8) -> String {
+        format!("{}.{host}", self.underlay)
     }
 
     /// Path of the static echo binary: a client that runs in every box.
@@ -86,9 +92,15 @@ impl Cluster {
     #[must_use]
     pub fn kubectl_command(&self) -> Command {
         let mut command = Command::new(self.binaries.join("kubectl"));
-        command.arg("--kubeconfig").arg(self.state.join("pki/admin.kubeconfig"));
+        command.arg("--kubeconfig").arg(self.kubeconfig());
         command.arg("--cache-dir").arg(self.state.join("kubectl-cache"));
         command
+    }
+
+    /// The administrator's.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.state.join("pki/admin.kubeconfig")
     }
 
     /// axonctl, in nobody's name: give it a `--kubeconfig`.
@@ -126,8 +138,18 @@ impl Cluster {
     /// When kubectl fails.
     pub fn fresh_namespace(&self, name: &str) -> Result<()> {
         self.kubectl(&["delete", "namespace", name, "--ignore-not-found", "--wait"])?;
-        self.kubectl(&["create", "namespace", name])?;
-        self.kubectl(&["label", "namespace", name, TEST_LABEL]).map(drop)
+        let namespace = labelled_namespace(name).to_string();
+        output(self.kubectl_command().args(["create", "-f", "-"]), Some(&namespace)).map(drop)
+    }
+
+    /// Deletes what the mesh serves of a test's namespace and, without waiting, the rest with the namespace: Kubernetes begins with
+    /// that five seconds later, and no other test needs a namespace of this name.
+    ///
+    /// # Errors
+    /// When kubectl fails.
+    pub fn leave(&self, namespace: &str) -> Result<()> {
+        self.kubectl(&["delete", "ingresses,ciliumenvoyconfigs", "--all", "-n", namespace])?;
+        self.kubectl(&["delete", "namespace", namespace, "--wait=false"]).map(drop)
     }
 
     /// Its name: part of the names of its namespaces and control groups.

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod curl;
 pub mod diagnose;
 pub mod objects;
+pub mod theme;
 pub mod wait;
 
 pub use ask::{Answer, From};

@@ -97,8 +97,16 @@ impl Cluster {
             ensure!(made["items"].as_array().is_some_and(Vec::is_empty), "left: {}", made["items"]);
             Ok(())
         })?;
+        self.nodes_are_clean()
+    }
+
+    /// Waits until no node has a proxy port or a redirect.
+    ///
+    /// # Errors
+    /// What is left.
+    pub fn nodes_are_clean(&self) -> Result<()> {
         for node in NODES {
-            until(&format!("nothing is left on {node}"), Duration::from_secs(60), || self.node_is_clean(node))?;
+            until(&format!("nothing is left on {node}"), SOON, || self.node_is_clean(node))?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use anyhow::{Result, bail, ensure};
 use axoneme_e2e::{Answer, Cluster, From, scenario, until};
 
 const NAMESPACE: &str = "e2e-bad-input";
+const REFUSED: &str = "e2e-refused";
 
 /// Object of `bad-configs.yaml`, and what its author must be told.
 const BAD: [(&str, [&str; 2]); 3] = [
@@ -17,11 +18,11 @@ const BAD: [(&str, [&str; 2]); 3] = [
 #[test]
 fn bad_configs_are_refused_before_they_are_stored() -> Result<()> {
     scenario("webhook", |cluster| {
-        cluster.fresh_namespace(NAMESPACE)?;
+        cluster.fresh_namespace(REFUSED)?;
         let documents = include_str!("manifests/bad-configs.yaml").split("---\n");
         for (document, (name, words)) in documents.zip(BAD) {
             until(&format!("{name} is refused"), Duration::from_secs(20), || {
-                let Err(refusal) = cluster.apply(NAMESPACE, document) else { bail!("{name} is stored") };
+                let Err(refusal) = cluster.apply(REFUSED, document) else { bail!("{name} is stored") };
                 let refusal = format!("{refusal:#}");
                 ensure!(refusal.contains("is invalid"), "{refusal}");
                 let missing = words.iter().find(|word| !refusal.contains(**word));
@@ -29,7 +30,7 @@ fn bad_configs_are_refused_before_they_are_stored() -> Result<()> {
                 Ok(())
             })?;
         }
-        cluster.kubectl(&["delete", "namespace", NAMESPACE]).map(drop)
+        cluster.leave(REFUSED)
     })
 }
 
@@ -60,7 +61,7 @@ fn bad_configs_are_named_and_harm_nobody() -> Result<()> {
         cluster.apply(NAMESPACE, &broken)?;
         cluster.until_condition(NAMESPACE, "split", "Accepted", "False", "no_such_field")?;
         cluster.ask_until("its last good version is served", From::Pod("node1"), &url, served)?;
-        cluster.kubectl(&["delete", "namespace", NAMESPACE]).map(drop)
+        cluster.leave(NAMESPACE)
     })
 }
 
@@ -82,6 +83,7 @@ fn an_ingress_without_its_service_says_so() -> Result<()> {
             missing,
         )?;
         until("an Event names the Service", Duration::from_secs(20), || event(cluster, namespace))?;
+        // As people do it: all at once.
         cluster.kubectl(&["delete", "namespace", namespace]).map(drop)
     })
 }

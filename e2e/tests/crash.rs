@@ -53,7 +53,7 @@ fn a_config_that_kills_envoy_harms_itself_alone() -> Result<()> {
             ensure!(status == "True", "{message}");
             Ok(())
         })?;
-        cluster.kubectl(&["delete", "namespace", NAMESPACE]).map(drop)
+        cluster.leave(NAMESPACE)
     })
 }
 

@@ -26,7 +26,7 @@ fn the_articles_config_splits_rewrites_and_retries() -> Result<()> {
             !answer.by_envoy() && answer.body == "echo-same-node\n" && answer.header("x-echo-path") == "/foo"
         };
         cluster.ask_until("the Service answers as plain Kubernetes again", From::Pod("node1"), &url, plain)?;
-        cluster.kubectl(&["delete", "-f", EXAMPLE, "--ignore-not-found"]).map(drop)
+        cluster.kubectl(&["delete", "-f", EXAMPLE, "--ignore-not-found", "--wait=false"]).map(drop)
     })
 }
 
@@ -83,7 +83,7 @@ fn a_backend_that_keeps_failing_is_ejected() -> Result<()> {
             ensure!(answers.iter().all(|status| *status == 200), "{answers:?}");
             Ok(())
         })?;
-        cluster.kubectl(&["delete", "namespace", namespace]).map(drop)
+        cluster.leave(namespace)
     })
 }
 

@@ -52,7 +52,7 @@ fn what_serves_is_told_with_its_status_and_endpoints() -> Result<()> {
         let (code, story) = explain(cluster, &reader, &["left:8080", "-n", NAMESPACE, "--node=node2"])?;
         ensure!(code == 0 && story["served"] == true, "{code}: {story}");
         cluster.kubectl(&["delete", "-n", NAMESPACE, "clusterrolebinding,clusterrole", "e2e-reader"])?;
-        cluster.kubectl(&["delete", "namespace", NAMESPACE]).map(drop)
+        cluster.leave(NAMESPACE)
     })
 }
 

@@ -51,7 +51,7 @@ fn a_restart_a_change_of_leader_and_edits_that_mean_nothing_write_nothing() -> R
             cluster.kubectl(&["delete", "pod", "-n", INSTALLED, "-l", OPERATORS])?;
             gone(cluster, &all)
         })?;
-        cluster.kubectl(&["delete", "namespace", NAMESPACE]).map(drop)
+        cluster.leave(NAMESPACE)
     })
 }
 

@@ -78,7 +78,7 @@ fn a_certificate_rotates_and_connections_stay() -> Result<()> {
             }
         }
         has_its_certificate(cluster, &address, "other")?;
-        cluster.kubectl(&["delete", "namespace", NAMESPACE]).map(drop)
+        cluster.leave(NAMESPACE)
     })
 }
 

@@ -7,15 +7,16 @@ use axoneme_e2e::{Answer, Cluster, From, cluster::NAMESPACE as INSTALLED, scenar
 use serde_json::{Value, json};
 
 const NAMESPACE: &str = "e2e-status";
+const WITHOUT: &str = "e2e-no-status";
 const CRD: &str = "ciliumenvoyconfigs.cilium.io";
 /// The operator looks every ten seconds for what was not there.
 const NEXT_LOOK: Duration = Duration::from_secs(90);
 const SOON: Duration = Duration::from_secs(30);
 
 /// A config that passes our checks; whether Envoy takes it is up to the regex.
-fn apply(cluster: &Cluster, name: &str, regex: &str) -> Result<()> {
+fn apply(cluster: &Cluster, namespace: &str, name: &str, regex: &str) -> Result<()> {
     let manifest = include_str!("manifests/status.yaml").replace("NAME", name).replace("REGEX", regex);
-    cluster.apply(NAMESPACE, &manifest)
+    cluster.apply(namespace, &manifest)
 }
 
 /// What a script would do.
@@ -24,8 +25,8 @@ fn wait(cluster: &Cluster, name: &str, limit: &str) -> Result<String> {
     cluster.kubectl(&["wait", "--for=condition=Programmed", "-n", NAMESPACE, &object, &limit])
 }
 
-fn is_served(cluster: &Cluster, name: &str) -> Result<Answer> {
-    let url = format!("http://{name}.{NAMESPACE}/any");
+fn is_served(cluster: &Cluster, namespace: &str, name: &str) -> Result<Answer> {
+    let url = format!("http://{name}.{namespace}/any");
     cluster.ask_until(&format!("{name} serves"), From::Pod("node1"), &url, |it| it.body == "served\n")
 }
 
@@ -43,29 +44,29 @@ fn row(cluster: &Cluster, name: &str) -> Result<Vec<(String, String)>> {
 fn kubectl_shows_what_became_of_a_config_and_waits_for_it() -> Result<()> {
     scenario("status", |cluster| {
         cluster.fresh_namespace(NAMESPACE)?;
-        apply(cluster, "web", "/.*")?;
+        apply(cluster, NAMESPACE, "web", "/.*")?;
         wait(cluster, "web", "60s")?;
         let shown = row(cluster, "web")?;
         let shown = shown.iter().map(|(column, value)| format!("{column} {value}")).collect::<Vec<_>>();
         let expected = ["NAME web", "ACCEPTED True", "RESOLVED True", "PROGRAMMED True", "NODES 2/2"];
         ensure!(shown == expected, "kubectl get cec shows {shown:?}");
-        is_served(cluster, "web")?;
+        is_served(cluster, NAMESPACE, "web")?;
 
         // Poisoned for Envoy alone: it says so in its own words, and harms nobody else.
-        apply(cluster, "poisoned", "(")?;
+        apply(cluster, NAMESPACE, "poisoned", "(")?;
         cluster.until_condition(NAMESPACE, "poisoned", "Accepted", "True", "valid")?;
         cluster.until_condition(NAMESPACE, "poisoned", "Programmed", "False", "missing )")?;
         let (_, message) = cluster.condition(NAMESPACE, "poisoned", "Programmed")?;
         ensure!(message.starts_with("0/2 nodes; node"), "{message}");
         ensure!(message.contains(&format!("refused {NAMESPACE}/poisoned/web: ")), "{message}");
         ensure!(wait(cluster, "poisoned", "1s").is_err(), "kubectl wait takes it for programmed");
-        is_served(cluster, "web")?;
+        is_served(cluster, NAMESPACE, "web")?;
         wait(cluster, "web", "1s")?;
 
-        apply(cluster, "poisoned", "/(a|b)")?;
+        apply(cluster, NAMESPACE, "poisoned", "/(a|b)")?;
         wait(cluster, "poisoned", "60s")?;
         one_manager(cluster)?;
-        cluster.kubectl(&["delete", "namespace", NAMESPACE]).map(drop)
+        cluster.leave(NAMESPACE)
     })
 }
 
@@ -125,7 +126,7 @@ fn serves_status(cluster: &Cluster) -> Result<bool> {
 
 /// Events of an object with this reason: their types, counts and messages.
 fn events(cluster: &Cluster, name: &str, reason: &str) -> Result<Vec<(String, String)>> {
-    let list = cluster.get_json(&["events.events.k8s.io", "-n", NAMESPACE])?;
+    let list = cluster.get_json(&["events.events.k8s.io", "-n", WITHOUT])?;
     let all = list["items"].as_array().into_iter().flatten();
     let ours = all.filter(|event| event["regarding"]["name"] == name && event["reason"] == reason);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -144,41 +145,41 @@ fn until_event(cluster: &Cluster, name: &str, reason: &str, expected: (&str, &st
 #[test]
 fn without_a_status_events_carry_it() -> Result<()> {
     scenario("no-status", |cluster| {
-        cluster.fresh_namespace(NAMESPACE)?;
-        cluster.exempt_from_the_webhook(NAMESPACE)?;
+        cluster.fresh_namespace(WITHOUT)?;
+        cluster.exempt_from_the_webhook(WITHOUT)?;
         let written = |result: &str| {
             let label = format!("kind=\"CiliumEnvoyConfig\",result=\"{result}\"");
             cluster.operator_metric("axoneme_operator_writes_total", &label)
         };
         let ours = Definition::replace(cluster)?;
         let (failed, succeeded) = (written("error")?, written("ok")?);
-        apply(cluster, "web", "/.*")?;
+        apply(cluster, WITHOUT, "web", "/.*")?;
         until_event(cluster, "web", "Programmed", ("Normal", "2/2 nodes"))?;
-        is_served(cluster, "web")?;
-        apply(cluster, "poisoned", "(")?;
+        is_served(cluster, WITHOUT, "web")?;
+        apply(cluster, WITHOUT, "poisoned", "(")?;
         until_event(cluster, "poisoned", "Rejected", ("Warning", "missing )"))?;
-        apply(cluster, "poisoned", "/(a|b)")?;
+        apply(cluster, WITHOUT, "poisoned", "/(a|b)")?;
         until_event(cluster, "poisoned", "Programmed", ("Normal", "2/2 nodes"))?;
 
         // A spec that nobody can read, which only such a definition lets in: what was good stays, and somebody is told.
         let unreadable = r#"{"spec": {"services": 7}}"#;
-        cluster.kubectl(&["patch", "cec", "-n", NAMESPACE, "web", "--type=merge", "-p", unreadable])?;
+        cluster.kubectl(&["patch", "cec", "-n", WITHOUT, "web", "--type=merge", "-p", unreadable])?;
         until_event(cluster, "web", "Invalid", ("Warning", "cannot be read"))?;
-        is_served(cluster, "web")?;
+        is_served(cluster, WITHOUT, "web")?;
 
         ensure!(events(cluster, "web", "Programmed")?.len() == 1, "told more than once");
-        let object = cluster.get_json(&["cec", "-n", NAMESPACE, "poisoned"])?;
+        let object = cluster.get_json(&["cec", "-n", WITHOUT, "poisoned"])?;
         ensure!(object["status"].is_null(), "a status is written: {}", object["status"]);
         ensure!(written("error")? == failed, "writes were tried in vain");
         ensure!(written("ok")? == succeeded, "something was written to a status that is not there");
 
         drop(ours);
-        let programmed = || cluster.condition(NAMESPACE, "poisoned", "Programmed");
+        let programmed = || cluster.condition(WITHOUT, "poisoned", "Programmed");
         until("the status is written where there is one again", NEXT_LOOK, || {
             let (status, message) = programmed()?;
             ensure!(status == "True", "{message}");
             Ok(())
         })?;
-        cluster.kubectl(&["delete", "namespace", NAMESPACE]).map(drop)
+        cluster.leave(WITHOUT)
     })
 }

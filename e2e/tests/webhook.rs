@@ -85,7 +85,7 @@ fn replaced(cluster: &Cluster, namespace: &str, before: impl FnOnce(&Cluster) ->
         ensure!(!is_stored(cluster, namespace, "after")?, "it does not");
         Ok(())
     })?;
-    cluster.kubectl(&["delete", "namespace", namespace]).map(drop)
+    cluster.leave(namespace)
 }
 
 /// Each round another version of the one right config.

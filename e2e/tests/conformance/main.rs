@@ -10,11 +10,10 @@ mod host_rules;
 mod load_balancing;
 mod path_rules;
 mod shared;
-mod theme;
 mod tls;
 
 use anyhow::Result;
-use axoneme_e2e::scenario;
+use axoneme_e2e::{scenario, theme};
 
 /// The chart's own.
 const CLASS: &str = "axoneme";
@@ -46,6 +45,8 @@ fn the_same_at_one_address_for_all() -> Result<()> {
         let class = shared::Class::make(cluster)?;
         theme::try_all(cluster, shared::CLASS, &[&host_rules::THEME, &path_rules::TABLE, &tls::THEME])?;
         theme::try_all(cluster, shared::CLASS, &[&path_rules::RULES])?;
+        // By then the operator knows that no Ingress is left, and does not heal what is deleted now.
+        cluster.nodes_are_clean()?;
         drop(class);
         Ok(())
     })

@@ -1,45 +1,54 @@
-//! A theme: a namespace of its own, with backends that answer with their Service's name, and what must hold of it.
+//! A theme: a namespace of its own, with backends that answer with their Service's name, and what must hold of it. Themes are tried
+//! side by side.
 
 use std::{thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use axoneme_e2e::{Answer, Cluster, cluster::labelled_namespace, curl::Request, until};
 use serde_json::{Value, json};
 
+use crate::{Answer, Cluster, cluster::labelled_namespace, curl::Request, until};
+
 /// It takes milliseconds; this is for a busy machine.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(30);
 /// All themes start their pods at the same time.
 const PODS: &str = "--timeout=180s";
 
 /// What is applied, and what must hold then.
-pub(crate) struct Theme {
-    pub(crate) name: &'static str,
+#[derive(Debug)]
+pub struct Theme {
+    /// Of its namespace, with the class.
+    pub name: &'static str,
     /// Services with their ports. All of them lead to containers of one pod; each answers with the Service's name.
-    pub(crate) backends: &'static [(&'static str, &'static [u16])],
+    pub backends: &'static [(&'static str, &'static [u16])],
     /// What else there is, YAML; `@CLASS@` in it stands for the IngressClass.
-    pub(crate) manifest: fn() -> Result<String>,
-    pub(crate) holds: fn(&Place<'_>) -> Result<()>,
+    pub manifest: fn() -> Result<String>,
+    /// Looks whether it holds.
+    pub holds: fn(&Place<'_>) -> Result<()>,
 }
 
 /// Where a theme is tried.
-pub(crate) struct Place<'a> {
-    pub(crate) cluster: &'a Cluster,
-    pub(crate) namespace: String,
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// A namespace for it alone.
+    pub namespace: String,
 }
 
 /// Tries all themes side by side, with Ingresses of this class, and says of each that fails why.
-pub(crate) fn try_all(cluster: &Cluster, class: &str, themes: &[&Theme]) -> Result<()> {
-    let namespaces = themes.iter().map(|theme| theme.namespace()).collect::<Vec<_>>();
-    let sweep = || {
-        let mut delete = vec!["delete", "namespace", "--ignore-not-found", "--wait"];
-        delete.extend(namespaces.iter().map(String::as_str));
-        cluster.kubectl(&delete).map(drop)
-    };
-    sweep()?;
+///
+/// # Errors
+/// Those of all themes, in one text.
+pub fn try_all(cluster: &Cluster, class: &str, themes: &[&Theme]) -> Result<()> {
+    let places = themes.iter().map(|theme| Place { cluster, namespace: format!("{class}-{}", theme.name) });
+    let places = places.collect::<Vec<_>>();
+    let mut sweep = vec!["delete", "namespace", "--ignore-not-found", "--wait"];
+    sweep.extend(places.iter().map(|place| place.namespace.as_str()));
+    cluster.kubectl(&sweep)?;
     let failed = thread::scope(|scope| {
-        let running =
-            themes.iter().map(|theme| (theme, scope.spawn(|| theme.try_on(cluster, class)))).collect::<Vec<_>>();
-        let why = |(theme, thread): (&&Theme, thread::ScopedJoinHandle<'_, Result<()>>)| match thread.join() {
+        let start = |(theme, place)| (theme, scope.spawn(move || Theme::try_at(theme, place, class)));
+        let running = themes.iter().copied().zip(&places).map(start).collect::<Vec<_>>();
+        let why = |(theme, thread): (&Theme, thread::ScopedJoinHandle<'_, Result<()>>)| match thread.join() {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("{}: {error:#}", theme.name)),
             Err(_) => Some(format!("{}: panicked", theme.name)),
@@ -47,21 +56,16 @@ pub(crate) fn try_all(cluster: &Cluster, class: &str, themes: &[&Theme]) -> Resu
         running.into_iter().filter_map(why).collect::<Vec<_>>()
     });
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
-    sweep()
+    places.iter().try_for_each(|place| cluster.leave(&place.namespace))
 }
 
 impl Theme {
-    fn namespace(&self) -> String {
-        format!("e2e-{}", self.name)
-    }
-
-    fn try_on(&self, cluster: &Cluster, class: &str) -> Result<()> {
-        let place = Place { cluster, namespace: self.namespace() };
+    fn try_at(&self, place: &Place<'_>, class: &str) -> Result<()> {
         let manifest = (self.manifest)()?.replace("@CLASS@", class);
         let objects = [labelled_namespace(&place.namespace).to_string(), backends(self.backends), manifest];
         place.cluster.apply(&place.namespace, &objects.join("\n---\n"))?;
         place.ready()?;
-        (self.holds)(&place)
+        (self.holds)(place)
     }
 }
 
@@ -105,20 +109,34 @@ fn backends(services: &[(&str, &[u16])]) -> String {
 
 impl Place<'_> {
     /// Waits for as many backends as there should be.
-    pub(crate) fn ready(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// After three minutes.
+    pub fn ready(&self) -> Result<()> {
         self.kubectl(&["rollout", "status", "deployment/backends", PODS]).map(drop)
     }
 
-    pub(crate) fn kubectl(&self, args: &[&str]) -> Result<String> {
+    /// kubectl in this namespace.
+    ///
+    /// # Errors
+    /// When it fails; the error holds what it said.
+    pub fn kubectl(&self, args: &[&str]) -> Result<String> {
         self.cluster.kubectl(&[&["-n", &self.namespace], args].concat())
     }
 
-    pub(crate) fn address(&self, ingress: &str) -> Result<String> {
+    /// The load balancer's address of an Ingress, once it has one.
+    ///
+    /// # Errors
+    /// When it gets none.
+    pub fn address(&self, ingress: &str) -> Result<String> {
         self.cluster.ingress_address(&self.namespace, ingress)
     }
 
     /// Asks until the answer is as wanted.
-    pub(crate) fn until(&self, request: Request<'_>, wanted: impl Fn(&Answer) -> Result<()>) -> Result<Answer> {
+    ///
+    /// # Errors
+    /// The last answer, after [`SOON`].
+    pub fn until(&self, request: Request<'_>, wanted: impl Fn(&Answer) -> Result<()>) -> Result<Answer> {
         until(&format!("{}: {} {}", self.namespace, request.method, request.url), SOON, || {
             let answer = self.cluster.curl(request)?;
             ensure!(answer.by_envoy(), "not by Envoy: {answer:?}");
@@ -129,7 +147,10 @@ impl Place<'_> {
 
     /// Each host and path is served by this Service, with the path as it was asked for; or by nobody, which is a 404. Put one that
     /// is served first: an Ingress that is not served yet answers nothing at all.
-    pub(crate) fn routes(&self, address: &str, cases: &[(&str, &str, Option<&str>)]) -> Result<()> {
+    ///
+    /// # Errors
+    /// The first case that does not come to hold.
+    pub fn routes(&self, address: &str, cases: &[(&str, &str, Option<&str>)]) -> Result<()> {
         for (host, path, service) in cases {
             let host = if host.is_empty() { address } else { host };
             let url = format!("http://{host}{path}");
@@ -145,7 +166,10 @@ impl Place<'_> {
     }
 
     /// An Event of this Ingress with these words.
-    pub(crate) fn event(&self, ingress: &str, reason: &str, words: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// The Events that there are.
+    pub fn event(&self, ingress: &str, reason: &str, words: &str) -> Result<()> {
         until(&format!("{}: an Event {reason} of {ingress}", self.namespace), SOON, || {
             let events = self.cluster.get_json(&["events.events.k8s.io", "-n", &self.namespace])?;
             let found = events["items"].as_array().into_iter().flatten().any(|event| {
@@ -159,7 +183,10 @@ impl Place<'_> {
 }
 
 /// 200, from this Service, which was asked for this path.
-pub(crate) fn served_by(service: &str, answer: &Answer, path: &str) -> Result<()> {
+///
+/// # Errors
+/// What is wrong with the answer.
+pub fn served_by(service: &str, answer: &Answer, path: &str) -> Result<()> {
     ensure!(answer.status == 200, "wanted 200 from {service}");
     ensure!(answer.body == format!("{service}\n"), "wanted {service}");
     ensure!(answer.header("x-echo-path") == path, "{service} was asked for another path");
