@@ -7,31 +7,38 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::intents::Rank;
-use crate::model::{Action, Backend, Host, HttpModel, Limits, PathMatch, RedirectCode, Route};
+use crate::model::options::Range;
+use crate::model::{Action, Backend, Host, HttpModel, Limits, PathMatch, RedirectCode, Route, Target};
 use crate::source::{Name, ObjectKey};
 
+mod handshake;
+mod lost;
 mod place;
 mod regex;
 
+pub use handshake::{Handshake, Passage};
+pub use lost::Lost;
 pub use place::{Place, place};
 
 /// What one Ingress says of one host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contribution {
-    /// The more specific match first. Empty when it brings a certificate only.
+    /// The more specific match first. Empty when it brings a certificate only, or the host is passed through.
     pub routes: Vec<Route>,
     /// Limits of requests to these routes.
     pub limits: Limits,
     /// Plain requests to these routes are sent to https.
     pub https_only: Option<RedirectCode>,
-    /// The Secret with the certificate of the host, if it can be used.
-    pub certificate: Option<Name>,
+    /// Who may send requests to these routes. `None`: everybody.
+    pub sources: Option<BTreeSet<Range>>,
+    /// What becomes of handshakes for the host, as far as this Ingress can say.
+    pub tls: Option<Handshake>,
 }
 
 impl Contribution {
     /// Whether a rule names the host. Otherwise it only falls under the Ingress's `tls` or default backend.
     fn is_written(&self) -> bool {
-        self.routes.iter().any(|route| !route.implied)
+        self.passage().is_some() || self.routes.iter().any(|route| !route.implied)
     }
 }
 
@@ -43,6 +50,8 @@ pub struct SharedHost {
     /// What becomes of requests to other paths: 404, after a redirect to https where the oldest Ingress asks for it. `None` when
     /// there are no other paths.
     pub others: Option<Option<RedirectCode>>,
+    /// Its TLS does not end here, so no request in TLS is meant for us.
+    pub is_passed: bool,
 }
 
 /// A route, with what its Ingress says of requests.
@@ -54,17 +63,8 @@ pub struct SharedRoute {
     pub limits: Limits,
     /// Plain requests are sent to https.
     pub https_only: Option<RedirectCode>,
-}
-
-/// A route that an older Ingress has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lost {
-    /// Of which host.
-    pub host: Host,
-    /// Which path.
-    pub matcher: PathMatch,
-    /// Who has it.
-    pub winner: ObjectKey,
+    /// Who may send requests. `None`: everybody.
+    pub sources: Option<BTreeSet<Range>>,
 }
 
 /// What a mutation changed.
@@ -76,6 +76,8 @@ pub struct Change {
     pub rivals: BTreeSet<ObjectKey>,
     /// Backends that nobody named before, or nobody names any more.
     pub backends: BTreeSet<Backend>,
+    /// Targets of passthrough, likewise.
+    pub targets: BTreeSet<Target>,
     /// Secrets with certificates of whose Ingresses something changed.
     pub secrets: BTreeSet<Name>,
 }
@@ -86,6 +88,7 @@ impl Change {
         self.hosts.extend(other.hosts);
         self.rivals.extend(other.rivals);
         self.backends.extend(other.backends);
+        self.targets.extend(other.targets);
         self.secrets.extend(other.secrets);
     }
 }
@@ -97,6 +100,8 @@ pub struct Shared {
     claims: BTreeMap<ObjectKey, Claim>,
     /// How many Ingresses name each backend.
     backends: BTreeMap<Backend, usize>,
+    /// How many Ingresses pass connections on to each target.
+    targets: BTreeMap<Target, usize>,
     /// How many Ingresses bring a certificate out of each Secret.
     secrets: BTreeMap<Name, usize>,
 }
@@ -107,6 +112,7 @@ struct Claim {
     rank: Rank,
     hosts: BTreeSet<Host>,
     backends: BTreeSet<Backend>,
+    targets: BTreeSet<Target>,
     secrets: BTreeSet<Name>,
 }
 
@@ -122,11 +128,12 @@ pub fn contributions(model: &HttpModel) -> BTreeMap<Host, Contribution> {
             routes: routes.filter(|route| refusal(route).is_none()).cloned().collect(),
             limits: model.limits,
             https_only: served.and_then(|it| it.https_only),
-            certificate: model.certificates.get(host).cloned(),
+            sources: model.sources.clone(),
+            tls: Handshake::of(model, host),
         }
     };
     let all = named.map(|host| (host.clone(), contribution(host)));
-    all.filter(|(_, it)| !it.routes.is_empty() || it.certificate.is_some()).collect()
+    all.filter(|(_, it)| !it.routes.is_empty() || it.tls.is_some()).collect()
 }
 
 impl Shared {
@@ -136,13 +143,15 @@ impl Shared {
         let mut change = Change::default();
         let before = self.claims.remove(owner);
         let backends: BTreeSet<_> = wanted.values().flat_map(backends).cloned().collect();
-        let secrets: BTreeSet<_> = wanted.values().filter_map(|it| it.certificate.clone()).collect();
+        let targets: BTreeSet<_> = wanted.values().filter_map(Contribution::target).cloned().collect();
+        let secrets: BTreeSet<_> = wanted.values().filter_map(Contribution::certificate).cloned().collect();
         change.backends = count(&mut self.backends, before.as_ref().map(|claim| &claim.backends), &backends);
+        change.targets = count(&mut self.targets, before.as_ref().map(|claim| &claim.targets), &targets);
         change.secrets = count(&mut self.secrets, before.as_ref().map(|claim| &claim.secrets), &secrets);
         // Also those that it named before: what is in them may be new.
         change.secrets.extend(secrets.iter().cloned());
 
-        let claim = Claim { rank: rank.clone(), hosts: wanted.keys().cloned().collect(), backends, secrets };
+        let claim = Claim { rank: rank.clone(), hosts: wanted.keys().cloned().collect(), backends, targets, secrets };
         if let Some(before) = before {
             for host in before.hosts.iter().filter(|host| before.rank != *rank || !claim.hosts.contains(*host)) {
                 self.remove(&before.rank, host);
@@ -200,33 +209,16 @@ impl Shared {
         self.backends.contains_key(backend)
     }
 
+    /// Whether some Ingress passes connections on to this target.
+    #[must_use]
+    pub fn passes_to(&self, target: &Target) -> bool {
+        self.targets.contains_key(target)
+    }
+
     /// Whether some Ingress brings a certificate out of this Secret.
     #[must_use]
     pub fn names_secret(&self, secret: &Name) -> bool {
         self.secrets.contains_key(secret)
-    }
-
-    /// The certificate of a host: that of the oldest Ingress that brings one.
-    #[must_use]
-    pub fn certificate(&self, host: &Host) -> Option<&Name> {
-        self.certified(host).map(|(_, secret)| secret)
-    }
-
-    fn certified(&self, host: &Host) -> Option<(&Rank, &Name)> {
-        let mut all = self.hosts.get(host)?.iter();
-        all.find_map(|(rank, it)| it.certificate.as_ref().map(|secret| (rank, secret)))
-    }
-
-    /// Hosts for which an Ingress brings a certificate and an older one another. Costs its hosts.
-    pub fn lost_certificates(&self, owner: &ObjectKey) -> impl Iterator<Item = (&Host, &ObjectKey)> {
-        let claim = self.claims.get(owner);
-        claim.into_iter().flat_map(|claim| claim.hosts.iter().map(move |host| (claim, host))).filter_map(
-            |(claim, host)| {
-                let mine = self.hosts.get(host)?.get(&claim.rank)?.certificate.as_ref()?;
-                let (winner, secret) = self.certified(host)?;
-                (secret != mine).then_some((host, &winner.1))
-            },
-        )
     }
 
     /// What is said of a host, by those who are heard, the oldest first.
@@ -235,7 +227,10 @@ impl Shared {
         // A rule that names the host is stronger than what merely falls under it. What no rule of any host matches is another
         // matter: there the default backend stands beside rules without a host.
         let written = *host != Host::Any && all.is_some_and(|all| all.values().any(Contribution::is_written));
-        all.into_iter().flatten().filter(move |(_, it)| !written || it.is_written())
+        let heard = all.into_iter().flatten().filter(move |(_, it)| !written || it.is_written());
+        // A host is passed through or served, as the oldest has it.
+        let is_passed = heard.clone().next().is_some_and(|(_, it)| it.passage().is_some());
+        heard.filter(move |(_, it)| it.passage().is_some() == is_passed)
     }
 
     /// Whose each path of a host is. What is written counts before what is implied, then the older.
@@ -251,40 +246,24 @@ impl Shared {
         winners
     }
 
-    /// A host, `None` when no route of it is there.
+    /// A host, `None` when no route of it is there and it is not passed through.
     #[must_use]
     pub fn host(&self, host: &Host) -> Option<SharedHost> {
+        if let Some((_, oldest)) = self.heard(host).next().filter(|(_, it)| it.passage().is_some()) {
+            return Some(SharedHost { others: Some(oldest.https_only), is_passed: true, ..SharedHost::default() });
+        }
         let winners = self.winners(host);
         let shared = |(_, route, it): &(&Rank, &Route, &Contribution)| SharedRoute {
             route: Route::clone(route),
             limits: it.limits,
             https_only: it.https_only,
+            sources: it.sources.clone(),
         };
         let routes: Vec<_> = winners.values().map(shared).collect();
         let is_whole = routes.last()?.route.matcher == PathMatch::Prefix("/".to_owned());
         let oldest = self.heard(host).find(|(_, it)| !it.routes.is_empty());
         let others = (!is_whole).then(|| oldest.and_then(|(_, it)| it.https_only));
-        Some(SharedHost { routes, others })
-    }
-
-    /// Routes of an Ingress that others have. Costs its hosts, with what others say of them.
-    #[must_use]
-    pub fn lost(&self, owner: &ObjectKey) -> Vec<Lost> {
-        let mut lost = Vec::new();
-        let Some(claim) = self.claims.get(owner) else { return lost };
-        for host in &claim.hosts {
-            let Some(all) = self.hosts.get(host).filter(|all| all.len() > 1) else { continue };
-            let Some(mine) = all.get(&claim.rank) else { continue };
-            let winners = self.winners(host);
-            for route in mine.routes.iter().filter(|route| !route.implied || *host == Host::Any) {
-                let Some((winner, ..)) = winners.get(&route.matcher) else { continue };
-                if **winner != claim.rank {
-                    let (host, matcher, winner) = (host.clone(), route.matcher.clone(), winner.1.clone());
-                    lost.push(Lost { host, matcher, winner });
-                }
-            }
-        }
-        lost
+        Some(SharedHost { routes, others, is_passed: false })
     }
 }
 

@@ -13,6 +13,7 @@ use crate::source::Name;
 mod affinity;
 pub mod config;
 pub mod endpoints;
+mod gate;
 pub mod ingress;
 mod redirects;
 mod routes;

@@ -104,17 +104,22 @@ impl File {
                 v % 2,
                 v / 2,
             ),
-            // Both of them want the same hosts in some versions, and one of them moves.
+            // Both of them want the same hosts in some versions, one of them moves, and one passes its host through.
             9 => format!(
                 "{{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {{name: common-{n}, creationTimestamp: \
-                 \"2026-01-0{}T00:00:00Z\", annotations: {{ingress.cilium.io/loadbalancer-mode: {}}}}}, spec: \
+                 \"2026-01-0{}T00:00:00Z\", annotations: {{ingress.cilium.io/loadbalancer-mode: {}{}}}}}, spec: \
                  {{ingressClassName: cilium, {} rules: [{{host: \"{}\", http: {{paths: [{{path: /{}, pathType: Prefix, \
                  backend: {{service: {{name: service-{n}, port: {{number: 80}}}}}}}}]}}}}]}}}}",
                 1 + (v + n) % 3,
                 if v == 3 && n == 1 { "dedicated" } else { "shared" },
+                match (v, n) {
+                    (0, 1) => ", ingress.cilium.io/tls-passthrough: enabled",
+                    (3, 0) => ", ingress.axoneme.io/load-balancer-source-ranges: 192.0.2.0/24",
+                    _ => "",
+                },
                 if v == 2 { "defaultBackend: {service: {name: service-0, port: {number: 81}}}," } else { "" },
                 ["a.example", "*.example", "a.example", "b.example"][v as usize],
-                v % 2,
+                if v == 0 && n == 1 { "" } else { ["0", "1"][v as usize % 2] },
             ),
             _ => format!(
                 "{{apiVersion: v1, kind: Node, metadata: {{name: {}, labels: {{zone: z{}}}}}}}",

@@ -9,9 +9,9 @@ use axoneme_xds::Key;
 
 use super::writes::{DummySlice, IngressService, Owner};
 use super::{Changes, Engine, Target, Write, desired};
-use crate::intents::{Delta, Intent, Rank};
+use crate::intents::{Delta, Rank};
 use crate::model::options::{RequestedType, ServiceOptions};
-use crate::model::{Backend, Host, IngressDefaults, field_of};
+use crate::model::{Host, IngressDefaults, field_of};
 use crate::problem::{Problem, Reason};
 use crate::shared::{Change, Contribution, Lost, Shared};
 use crate::source::{Kind, LoadBalancerAddress, Name, ObjectKey};
@@ -22,9 +22,10 @@ use crate::translate::{
 
 mod answers;
 mod certificates;
+mod chains;
+mod clusters;
 mod tables;
 
-use certificates::Certificates;
 use tables::{Maker, Shards, Whole};
 
 /// What the engine keeps of shared mode.
@@ -43,8 +44,6 @@ pub(super) struct SharedMode {
     away: BTreeSet<Arc<str>>,
     /// Whether tables wait for nodes that need them; otherwise they are there also for people who look.
     pub(super) for_nodes_only: bool,
-    /// Which certificate each host shows.
-    certificates: Certificates,
     /// Tables that some node refuses.
     refused: BTreeSet<Key>,
     /// What changed since nodes were told.
@@ -140,9 +139,8 @@ impl Engine {
         let change = std::mem::take(&mut self.shared.change);
         let mut rivals = change.rivals.clone();
         if is_touched || change != Change::default() {
-            let mut amended = self.shared_clusters(&change.backends, endpoints);
+            let mut amended = self.shared_clusters(&change, endpoints);
             amended.extend(self.shared_secrets(&change.secrets));
-            self.shared.certificates.update(&self.shared.hosts, &change.hosts);
             let tables = self.settle_tables(&change.hosts);
             let name = &self.defaults.shared_service;
             // Nothing is redirected to a listener with an address of its own.
@@ -161,36 +159,11 @@ impl Engine {
         rivals
     }
 
-    fn shared_clusters(
-        &mut self,
-        backends: &BTreeSet<Backend>,
-        endpoints: &mut BTreeSet<Name>,
-    ) -> BTreeMap<Key, Option<Intent>> {
-        let origin = Origin::of(&self.defaults);
-        let owner = rank(&self.defaults).1;
-        let mut amended = BTreeMap::new();
-        let (named, gone): (Vec<_>, Vec<_>) = backends.iter().partition(|it| self.shared.hosts.names(it));
-        // What is gone comes first: a port that speaks something else now has clusters of the same names.
-        for backend in gone {
-            amended.extend(origin.clusters(backend).map(|key| (key, None)));
-            self.demand.forgo(&owner, &shared::endpoints(backend));
-            endpoints.insert(backend.service.clone());
-        }
-        let audience = Arc::new(ingress::audience(&self.defaults));
-        for backend in named {
-            let clusters = told(shared::clusters(&origin, backend), "cluster", &backend.service.to_string());
-            amended.extend(clusters.unwrap_or_default().into_iter().map(|it| (it.resource.key(), Some(it))));
-            self.demand.want(&owner, &audience, shared::endpoints(backend));
-            endpoints.insert(backend.service.clone());
-        }
-        amended
-    }
-
     /// Brings the tables up to date, each form for the nodes that need it.
     pub(super) fn settle_tables(&mut self, changed: &BTreeSet<Host>) -> Delta {
-        let SharedMode { hosts, certificates, whole, shards, nodes, for_nodes_only, .. } = &mut self.shared;
+        let SharedMode { hosts, whole, shards, nodes, for_nodes_only, .. } = &mut self.shared;
         let origin = Origin::of(&self.defaults);
-        let maker = Maker { origin, hosts, certificates, defaults: &self.defaults };
+        let maker = Maker { origin, hosts, defaults: &self.defaults };
         let is_looked_at = nodes.is_empty() && !*for_nodes_only;
         let of_whole = tables::settle(whole, is_looked_at || nodes.values().any(|has| !has), &maker, changed);
         let of_shards = tables::settle(shards, nodes.values().any(|has| *has), &maker, changed);
@@ -217,14 +190,21 @@ impl Engine {
 
     /// An older Ingress has what this one wants.
     pub(super) fn route_lost(&self, owner: &ObjectKey, lost: &Lost) -> Problem {
-        let Lost { host, matcher, winner } = lost;
+        let Lost { host, matcher, winner, is_whole } = lost;
         let ingress = self.index.ingress(&owner.name);
         let field = ingress.map(|it| field_of(it, host, matcher, &self.index.defaults(it, &self.defaults)));
-        let why = format!(
-            "{winner} is older and has {} of host {} in shared mode; requests go there as long as it has",
-            matcher.describe(),
-            host.pattern()
-        );
+        let host = host.pattern();
+        let why = if *is_whole {
+            format!(
+                "{winner} is older and has host {host} in shared mode, where a host is either served or passed through to one \
+                 backend; this has no effect as long as it has"
+            )
+        } else {
+            let what = matcher.describe();
+            format!(
+                "{winner} is older and has {what} of host {host} in shared mode; requests go there as long as it has"
+            )
+        };
         Problem::error(Reason::RouteConflict, field.unwrap_or_default(), why)
     }
 

@@ -22,7 +22,7 @@ fn route(path: &str, service: &str, implied: bool) -> Route {
 }
 
 fn says(routes: &[Route]) -> Contribution {
-    Contribution { routes: routes.to_vec(), limits: Limits::default(), https_only: None, certificate: None }
+    Contribution { routes: routes.to_vec(), ..Contribution::default() }
 }
 
 /// Which Service has which path of a host.
@@ -51,7 +51,8 @@ fn the_oldest_has_a_path_and_the_next_one_takes_over() {
     assert_eq!(change.rivals, [new.1.clone()].into());
     assert_eq!(change.backends, [backend("old")].into());
     assert_eq!(served(&shared, &host), pairs(&[("/x", "old"), ("/", "new")]));
-    let lost = Lost { host: host.clone(), matcher: PathMatch::Prefix("/x".to_owned()), winner: old.1.clone() };
+    let (matcher, winner) = (PathMatch::Prefix("/x".to_owned()), old.1.clone());
+    let lost = Lost { host: host.clone(), matcher, winner, is_whole: false };
     assert_eq!((shared.lost(&new.1), shared.lost(&old.1)), (vec![lost], vec![]));
 
     shared.set(&old, BTreeMap::new());
@@ -126,8 +127,68 @@ fn the_same_again_changes_nothing_and_another_age_is_another_rank() {
 #[test]
 fn a_certificate_alone_makes_no_host() {
     let mut shared = Shared::default();
-    let certificate = Some(Name::new("shop", "cert"));
+    let tls = Some(Handshake::Certificate(Name::new("shop", "cert")));
     let host = exact("a.example");
-    shared.set(&rank(1, "a"), BTreeMap::from([(host.clone(), Contribution { certificate, ..says(&[]) })]));
+    shared.set(&rank(1, "a"), BTreeMap::from([(host.clone(), Contribution { tls, ..says(&[]) })]));
     assert_eq!(shared.host(&host), None);
+}
+
+fn passes(service: &str) -> Contribution {
+    let service = Name::new("shop", service);
+    let target = Some(Target { service, port: "443".to_owned(), keeps_clients: false });
+    Contribution { tls: Some(Handshake::Passed(Passage { target, sources: None })), ..Contribution::default() }
+}
+
+#[test]
+fn a_host_is_passed_through_or_served_as_the_oldest_has_it() {
+    let mut shared = Shared::default();
+    let host = exact("a.example");
+    let (old, new, newest) = (rank(1, "old"), rank(2, "new"), rank(3, "newest"));
+    let certificate = Handshake::Certificate(Name::new("shop", "cert"));
+    let serves = Contribution { tls: Some(certificate.clone()), ..says(&[route("/x", "new", false)]) };
+    shared.set(&newest, BTreeMap::from([(host.clone(), passes("newest"))]));
+    let change = shared.set(&old, BTreeMap::from([(host.clone(), passes("old"))]));
+    let old_target = passes("old").target().unwrap().clone();
+    assert_eq!((change.targets, change.backends), ([old_target.clone()].into(), BTreeSet::new()));
+    shared.set(&new, BTreeMap::from([(host.clone(), serves)]));
+
+    let passed = |shared: &Shared| match shared.handshake(&host) {
+        Some(Handshake::Passed(passage)) => passage.target.as_ref().map(|it| it.service.name.to_string()),
+        _ => None,
+    };
+    let winners = |shared: &Shared, who: &Rank| {
+        let lost = shared.lost(&who.1);
+        lost.into_iter()
+            .map(|it| (it.matcher.describe(), it.winner.name.name.to_string(), it.is_whole))
+            .collect::<Vec<_>>()
+    };
+    let one = |path: &str, winner: &str| vec![(format!("paths from {path}"), winner.to_owned(), true)];
+    assert_eq!(passed(&shared).as_deref(), Some("old"));
+    assert_eq!(shared.host(&host), Some(SharedHost { others: Some(None), is_passed: true, ..SharedHost::default() }));
+    assert_eq!([&old, &new, &newest].map(|who| winners(&shared, who)), [vec![], one("/x", "old"), one("/", "old")]);
+    assert_eq!(shared.lost_certificates(&new.1).count(), 1);
+
+    shared.set(&old, BTreeMap::new());
+    assert!(!shared.passes_to(&old_target));
+    assert_eq!(shared.handshake(&host), Some(&certificate));
+    assert_eq!(served(&shared, &host), pairs(&[("/x", "new")]));
+    assert_eq!([&new, &newest].map(|who| winners(&shared, who)), [vec![], one("/", "new")]);
+    assert_eq!(shared.lost_certificates(&new.1).count(), 0);
+
+    shared.set(&new, BTreeMap::new());
+    assert_eq!(passed(&shared).as_deref(), Some("newest"));
+    assert_eq!(winners(&shared, &newest), []);
+}
+
+#[test]
+fn who_only_has_a_certificate_for_a_host_does_not_keep_it_from_being_passed_through() {
+    let mut shared = Shared::default();
+    let host = exact("a.example");
+    let old = rank(1, "old");
+    let tls = Some(Handshake::Certificate(Name::new("shop", "cert")));
+    shared.set(&old, BTreeMap::from([(host.clone(), Contribution { tls, ..says(&[route("/", "old", true)]) })]));
+    shared.set(&rank(2, "new"), BTreeMap::from([(host.clone(), passes("new"))]));
+    assert_eq!(shared.handshake(&host), passes("new").tls.as_ref());
+    assert_eq!(shared.lost_certificates(&old.1).count(), 1);
+    assert_eq!((shared.lost(&old.1), shared.lost(&rank(2, "new").1)), (vec![], vec![]));
 }

@@ -21,7 +21,7 @@ use routes::Side;
 
 pub(super) mod cluster;
 pub(super) mod listener;
-mod passthrough;
+pub(super) mod passthrough;
 
 /// Ports of the Ingress's Service that the listener serves: it tells TLS from plain HTTP by itself. Also 443 when nothing has
 /// TLS: Envoy closes a connection that no chain is for, while the dummy endpoint would leave it hanging.

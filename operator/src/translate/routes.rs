@@ -88,6 +88,10 @@ impl<F: Fn(&Backend, bool) -> String> Table<F> {
     /// The routes of a virtual host, each under a condition.
     fn routes(&self, host: &VirtualHost, condition: Option<&Value>) -> Vec<Value> {
         let conditions: Vec<_> = condition.into_iter().cloned().collect();
+        // A host without routes is one that is passed through.
+        if host.routes.is_empty() && self.side == Side::Secure {
+            return vec![misdirected(&conditions)];
+        }
         let Some(code) = host.https_only.filter(|_| self.side == Side::Plain) else {
             return self.all(host, &conditions);
         };
@@ -170,6 +174,12 @@ pub(super) fn is_plain() -> Value {
 /// The condition that an authority looks for proof.
 pub(super) fn is_challenge() -> Value {
     json!({ "name": ":path", "string_match": { "prefix": CHALLENGES } })
+}
+
+/// Answers requests in TLS for a host whose TLS does not end here: a client that has a connection for another name, whose
+/// certificate fits this one too, may try it there (RFC 9113, 9.1.1). With 421 it opens one of its own (RFC 9110, 15.5.20).
+pub(super) fn misdirected(conditions: &[Value]) -> Value {
+    json!({ "match": matches(&everything(), conditions), "direct_response": { "status": 421 } })
 }
 
 /// Sends requests to https.

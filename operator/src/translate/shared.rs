@@ -12,21 +12,24 @@ use axoneme_xds::{Key, Resource, type_urls::SCOPED_ROUTE};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::ingress::{cluster, listener};
+use super::ingress::cluster;
 use super::{EndpointsName, Output, problem, redirects, secrets};
 use crate::index::Index;
 use crate::intents::Intent;
-use crate::model::options::Exposure;
-use crate::model::{Backend, Connection, Host, HttpModel, IngressDefaults, Speaks};
+use crate::model::{Backend, IngressDefaults, Speaks};
 use crate::problem::Problem;
 use crate::source::{Kind, Name, ObjectKey, Service};
 
 mod hosts;
+mod listener;
+mod passthrough;
 mod sharded;
 mod table;
 
 pub use hosts::{Form, piece, shard};
-pub use sharded::{scope, shard_head, sharded_listener};
+pub use listener::{Routing, chain, listener, listener_head};
+pub use passthrough::{target_cluster, target_endpoints};
+pub use sharded::{scope, shard_head};
 pub use table::pattern_head;
 
 /// Ports of the Service that the listener serves.
@@ -138,33 +141,6 @@ pub fn secret(origin: &Origin, name: &Name, index: &Index) -> Option<Intent> {
     let mut output = Output::default();
     secrets::put_in_force(&origin.secret(name), name, index, &mut output);
     output.resources.into_values().next()
-}
-
-/// The listener whose routes are the one table.
-///
-/// # Errors
-/// What Envoy would refuse.
-pub fn whole_listener(
-    origin: &Origin,
-    defaults: &IngressDefaults,
-    certificates: &BTreeMap<Host, Name>,
-) -> Result<Intent, Vec<Problem>> {
-    Ok(intent(&decode(&whole_json(origin, defaults, certificates))?, None))
-}
-
-/// A chain for plain requests, and one for each name with a certificate: see ADR 26.
-fn whole_json(origin: &Origin, defaults: &IngressDefaults, certificates: &BTreeMap<Host, Name>) -> Value {
-    let connection = Connection {
-        idle: defaults.stream_idle_timeout,
-        proxy_protocol: defaults.proxy_protocol,
-        forwarded_as_is: !defaults.use_remote_address,
-        trusted_hops: defaults.trusted_hops,
-        ..Connection::default()
-    };
-    let exposure = defaults.host_network.as_ref().map_or(Exposure::Service, |it| Exposure::HostPort(it.shared_port));
-    let model = HttpModel { connection, exposure, certificates: certificates.clone(), ..HttpModel::default() };
-    let secret = |name: &Name| origin.secret(name);
-    listener::json(origin.listener(), &model, |_| origin.table(), secret, |_| String::new())
 }
 
 /// The redirects of the Service's addresses to the listener, by name.

@@ -17,6 +17,8 @@ mod routes;
 mod service;
 mod shared;
 mod shared_certificates;
+mod shared_passthrough;
+mod shared_sources;
 mod status;
 mod told;
 mod world;

@@ -166,7 +166,7 @@ fn edge_14_while_an_ingress_moves_both_addresses_answer() {
 
 #[test]
 fn edge_14_what_an_ingress_cannot_ask_of_an_address_that_is_not_its_own() {
-    for option in ["service-type: NodePort", "escaped-slashes: keep", "load-balancer-source-ranges: 192.0.2.0/24"] {
+    for option in ["service-type: NodePort", "escaped-slashes: keep", "proxy-protocol: enabled"] {
         let annotations = format!("{SHARED}, ingress.cilium.io/{option}");
         let world = world(&[ingress("shop/web", 1, &annotations, "a.example", "/")]);
         let (key, _) = option.split_once(':').unwrap();

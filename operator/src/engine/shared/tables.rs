@@ -6,11 +6,12 @@ use axoneme_hostkey::SHARDS;
 use axoneme_xds::Key;
 use bytes::Bytes;
 
-use super::{certificates::Certificates, told};
+use super::chains::{Amendment, Chains};
+use super::told;
 use crate::intents::Intent;
 use crate::model::{Host, IngressDefaults};
 use crate::shared::Shared;
-use crate::translate::shared::{self, Form, Origin};
+use crate::translate::shared::{self, Form, Origin, Routing};
 
 /// What nodes are told anew: `None` for what is gone.
 pub(super) type Amended = BTreeMap<Key, Option<Intent>>;
@@ -19,7 +20,6 @@ pub(super) type Amended = BTreeMap<Key, Option<Intent>>;
 pub(super) struct Maker<'a> {
     pub(super) origin: Origin,
     pub(super) hosts: &'a Shared,
-    pub(super) certificates: &'a Certificates,
     pub(super) defaults: &'a IngressDefaults,
 }
 
@@ -55,8 +55,7 @@ pub(super) fn settle<T: Tables>(
 #[derive(Debug, Default)]
 pub(super) struct Whole {
     pieces: BTreeMap<Host, Bytes>,
-    /// The certificates that the listener shows; `None` while there is none.
-    listening: Option<u64>,
+    chains: Chains,
 }
 
 impl Tables for Whole {
@@ -72,10 +71,10 @@ impl Tables for Whole {
         }
         let mut amended = Amended::new();
         let is_served = !maker.hosts.is_empty();
-        let wanted = is_served.then(|| maker.certificates.revision());
-        if std::mem::replace(&mut self.listening, wanted) != wanted {
-            let make = || shared::whole_listener(&maker.origin, maker.defaults, maker.certificates.by_host());
-            amended.insert(maker.origin.listener_key(), is_served.then(|| told(make(), "listener", "")).flatten());
+        match self.chains.update(maker, Routing::Table, &changed) {
+            Amendment::Nothing => {}
+            Amendment::Told(listener) => drop(amended.insert(maker.origin.listener_key(), Some(listener))),
+            Amendment::Withdrawn => drop(amended.insert(maker.origin.listener_key(), None)),
         }
         let name = maker.origin.table();
         let table = || Some(shared::routes(&name, &told(shared::pattern_head(), "table", "")?, self.pieces.values()));
@@ -92,8 +91,7 @@ impl Tables for Whole {
 #[derive(Debug, Default)]
 pub(super) struct Shards {
     shards: BTreeMap<u32, BTreeMap<Host, Bytes>>,
-    /// The certificates that the listener shows; `None` while there is none.
-    listening: Option<u64>,
+    chains: Chains,
 }
 
 impl Tables for Shards {
@@ -108,15 +106,11 @@ impl Tables for Shards {
             }
             touched.insert(shard);
         }
-        let wanted = (!maker.hosts.is_empty()).then(|| maker.certificates.revision());
-        let before = std::mem::replace(&mut self.listening, wanted);
-        if wanted.is_none() {
-            return if before.is_some() { Self::withdrawn(maker) } else { Amended::new() };
-        }
         let mut amended = Amended::new();
-        if before != wanted {
-            let made = shared::sharded_listener(&maker.origin, maker.defaults, maker.certificates.by_host());
-            amended.insert(maker.origin.listener_key(), told(made, "listener", ""));
+        match self.chains.update(maker, Routing::Shards, changed) {
+            Amendment::Nothing => {}
+            Amendment::Told(listener) => drop(amended.insert(maker.origin.listener_key(), Some(listener))),
+            Amendment::Withdrawn => return Self::withdrawn(maker),
         }
         let Some(head) = told(shared::shard_head(), "shard", "") else { return amended };
         // Only those with hosts are there: where there is no scope there is no route either, which is all that the module asks.

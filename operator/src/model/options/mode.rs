@@ -8,12 +8,11 @@ const MODE: &str = "loadbalancer-mode";
 
 /// Options of an address or a listener, of which there is one for all Ingresses of shared mode. Only those of their
 /// operator's flags hold there.
-const OF_OWN_ADDRESS: [&str; 10] = [
+const OF_OWN_ADDRESS: [&str; 9] = [
     "escaped-slashes",
     "header-underscores",
     "host-listener-port",
     "insecure-node-port",
-    "load-balancer-source-ranges",
     "loadbalancer-class",
     "proxy-protocol",
     "secure-node-port",
@@ -60,9 +59,6 @@ impl Reader<'_> {
                            address of its own with loadbalancer-mode: dedicated";
                 self.warn(Reason::Unsupported, option, why.to_owned());
             }
-            let why = "names cannot be passed through in shared mode, and are not served; ask for an address of its own with \
-                       loadbalancer-mode: dedicated";
-            self.warn(Reason::Unsupported, "tls-passthrough", why.to_owned());
         }
         mode
     }

@@ -25,7 +25,7 @@ pub(in crate::translate) fn json(name: &str, endpoints: &str, http2: bool, keeps
 }
 
 /// The same for bytes that are passed on as they are.
-pub(super) fn tcp(name: &str, endpoints: &str, keeps_clients: bool) -> Value {
+pub(in crate::translate) fn tcp(name: &str, endpoints: &str, keeps_clients: bool) -> Value {
     let (choice, policy) =
         if keeps_clients { ("load_balancing_policy", affinity::policy()) } else { ("lb_policy", "ROUND_ROBIN".into()) };
     json!({

@@ -3,16 +3,15 @@
 //! Envoy updates a listener in place when nothing but its chains differs, and then touches the connections of changed
 //! chains only. So all else is the same for every Ingress, with TLS or without.
 
-use std::collections::BTreeSet;
-
 use axoneme_envoy::ResourceKind;
 use serde_json::{Value, json};
 
 use super::routes::{Side, duration};
 use super::{ads, passthrough};
-use crate::model::options::{EscapedSlashes, Exposure, Range, Underscores};
+use crate::model::options::{EscapedSlashes, Exposure, Underscores};
 use crate::model::{Connection, Host, HttpModel, Target};
 use crate::source::Name;
+use crate::translate::gate;
 
 /// Bytes: Envoy's advice for the edge, where its own default of 1 MiB lets a few thousand slow clients fill the heap.
 pub(super) const BUFFER: u32 = 32 << 10;
@@ -44,7 +43,11 @@ pub(in crate::translate) fn json(
         })
     };
     let passed = |(host, target): (&Host, &Option<Target>)| {
-        passthrough::chain(host, model.sources.as_ref().map(gate), target.as_ref().map(&cluster).as_deref())
+        passthrough::chain(
+            host,
+            model.sources.as_ref().map(gate::connections),
+            target.as_ref().map(&cluster).as_deref(),
+        )
     };
     let chains = std::iter::once(plain).chain(model.certificates.iter().map(with_tls));
     let mut listener = json!({
@@ -75,25 +78,8 @@ fn listener_filters(proxy_protocol: bool) -> Value {
 }
 
 fn filters(model: &HttpModel, side: Side, routes: &str) -> Value {
-    let gate = model.sources.as_ref().map(gate);
+    let gate = model.sources.as_ref().map(gate::connections);
     gate.into_iter().chain([connection_manager(model, side, routes)]).collect()
-}
-
-/// Closes the connections of everybody else. Without a range nobody passes. The address is that of a PROXY header, where there
-/// is one, and the peer's otherwise.
-fn gate(sources: &BTreeSet<Range>) -> Value {
-    let range = |it: &Range| json!({ "remote_ip": { "address_prefix": it.address, "prefix_len": it.bits } });
-    let principals: Vec<_> = sources.iter().map(range).collect();
-    let policy = json!({ "permissions": [{ "any": true }], "principals": principals });
-    let policies = if sources.is_empty() { json!({}) } else { json!({ "sources": policy }) };
-    json!({
-        "name": "envoy.filters.network.rbac",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC",
-            "stat_prefix": "sources",
-            "rules": { "action": "ALLOW", "policies": policies },
-        },
-    })
 }
 
 /// What Envoys tell each other and Envoy itself does not take away from a client's request.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::model::Host;
 
 /// The filter chain of a name. Its last filter passes bytes on to `cluster`, or closes the connection at once when there is none.
-pub(super) fn chain(host: &Host, before: Option<Value>, cluster: Option<&str>) -> Value {
+pub(in crate::translate) fn chain(host: &Host, before: Option<Value>, cluster: Option<&str>) -> Value {
     let last = cluster.map_or_else(close, proxy);
     json!({
         "name": format!("passthrough:{}", host.pattern()),

@@ -12,6 +12,7 @@ use super::{Origin, decode, table};
 use crate::model::{Backend, Host, PathMatch, RedirectCode};
 use crate::problem::Problem;
 use crate::shared::{SharedHost, SharedRoute};
+use crate::translate::gate;
 use crate::translate::routes::{self, Side, Table};
 
 /// How Envoy finds the host of a request.
@@ -73,9 +74,13 @@ fn routes(origin: &Origin, host: &SharedHost, condition: Option<&Value>) -> Vec<
         let everything = routes::everything();
         all.extend(https_only.map(|code| to_https(&everything, code, &conditions)));
         // The host is known, so nobody else has its other paths.
-        let nothing =
-            json!({ "match": routes::matches(&everything, &conditions), "direct_response": { "status": 404 } });
-        all.push(nothing);
+        let nothing = |conditions: &[Value]| json!({ "match": routes::matches(&everything, conditions), "direct_response": { "status": 404 } });
+        if host.is_passed {
+            all.push(nothing(&[&conditions[..], &[routes::is_plain()]].concat()));
+            all.push(routes::misdirected(&conditions));
+        } else {
+            all.push(nothing(&conditions));
+        }
     }
     all
 }
@@ -84,7 +89,11 @@ fn route(origin: &Origin, it: &SharedRoute, conditions: &[Value]) -> Vec<Value> 
     let cluster = |backend: &Backend, http2: bool| origin.cluster(backend, http2);
     let table = Table { side: Side::Secure, is_trusted: false, limits: it.limits, cluster };
     let redirect = it.https_only.map(|code| to_https(&it.route.matcher, code, conditions));
-    redirect.into_iter().chain(table.route(&it.route, conditions)).collect()
+    let all = redirect.into_iter().chain(table.route(&it.route, conditions));
+    match &it.sources {
+        Some(sources) => all.map(|route| gate::only_for(route, sources)).collect(),
+        None => all.collect(),
+    }
 }
 
 /// Sends plain requests to https, except those of authorities that look for proof before there is a certificate.

@@ -1,41 +1,18 @@
-//! The listener that finds a host among shards: our module says which shard, and which key in it.
+//! How a host is found among shards: our module says which shard, and which key in it.
 
-use std::collections::BTreeMap;
-
-use axoneme_envoy::decode_own;
 use axoneme_hostkey::{FILTER, HOST_HEADER, MODULE, SHARD_HEADER, SHARDS};
 use axoneme_xds::{Resource, type_urls::SCOPED_ROUTE};
 use bytes::Bytes;
 use prost::Message as _;
 use serde_json::{Value, json};
 
-use super::{Origin, intent, table, whole_json};
+use super::{Origin, table};
 use crate::intents::Intent;
-use crate::model::{Host, IngressDefaults};
 use crate::problem::Problem;
-use crate::source::Name;
 use crate::translate::ingress::ads;
-use crate::translate::problem;
-
-/// The listener. It is the same whatever routes there are; a name with a certificate is a chain of it.
-///
-/// # Errors
-/// What Envoy would refuse.
-pub fn sharded_listener(
-    origin: &Origin,
-    defaults: &IngressDefaults,
-    certificates: &BTreeMap<Host, Name>,
-) -> Result<Intent, Vec<Problem>> {
-    let mut json = whole_json(origin, defaults, certificates);
-    for chain in json["filter_chains"].as_array_mut().into_iter().flatten() {
-        by_shard(&mut chain["filters"][0]["typed_config"]);
-    }
-    let resource = decode_own(&json, "").map_err(|problems| problems.iter().map(problem).collect::<Vec<_>>())?;
-    Ok(intent(&resource, None))
-}
 
 /// Makes a connection manager take its routes from shards.
-fn by_shard(manager: &mut Value) {
+pub(super) fn by_shard(manager: &mut Value) {
     let number = json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": SHARDS.to_string() });
     let module = json!({ "name": MODULE });
     let extension = |type_: &str| format!("type.googleapis.com/envoy.extensions.{type_}");

@@ -1,4 +1,4 @@
-//! Route tables put together from encoded pieces: to protobuf, messages one after the other are one message.
+//! Route tables, and the listener, put together from encoded pieces: to protobuf, messages one after the other are one message.
 
 use axoneme_envoy::ResourceKind;
 use bytes::Bytes;
@@ -35,8 +35,13 @@ pub(super) fn head(fields: Value) -> Result<Bytes, Vec<Problem>> {
 
 /// The table `name` with these hosts. Costs their bytes.
 pub(super) fn table<'a>(name: &str, head: &'a Bytes, pieces: impl Iterator<Item = &'a Bytes>) -> Bytes {
-    let mut table = Vec::new();
-    prost::encoding::string::encode(1, &name.to_owned(), &mut table);
-    pieces.chain([head]).for_each(|piece| table.extend_from_slice(piece));
-    table.into()
+    named(name, pieces.chain([head]))
+}
+
+/// The message `name`, which is in field 1, of these pieces.
+pub(super) fn named<'a>(name: &str, pieces: impl Iterator<Item = &'a Bytes>) -> Bytes {
+    let mut message = Vec::new();
+    prost::encoding::string::encode(1, &name.to_owned(), &mut message);
+    pieces.for_each(|piece| message.extend_from_slice(piece));
+    message.into()
 }

@@ -4,7 +4,7 @@ use axoneme_envoy::EnvoyResource;
 
 use super::*;
 use crate::intents::Rank;
-use crate::model::{Action, Host, Limits, PathMatch, RedirectCode, Route};
+use crate::model::{Action, Host, PathMatch, RedirectCode, Route};
 use crate::shared::{Contribution, Shared};
 
 fn origin() -> Origin {
@@ -18,7 +18,7 @@ fn shared(hosts: &[(Host, &str, Option<RedirectCode>)]) -> Shared {
         let backend = Backend { service, port: "80".to_owned(), speaks: Speaks::Unknown, keeps_clients: false };
         let matcher = PathMatch::Prefix((*path).to_owned());
         let routes = vec![Route { matcher, action: Action::Forward(backend), implied: false }];
-        let said = Contribution { routes, limits: Limits::default(), https_only: *https_only, certificate: None };
+        let said = Contribution { routes, https_only: *https_only, ..Contribution::default() };
         let rank: Rank = (0, ObjectKey::new(Kind::Ingress, "shop", &format!("i{at}")));
         shared.set(&rank, BTreeMap::from([(host.clone(), said)]));
     }
@@ -69,8 +69,9 @@ fn open_paths_of_a_host_are_closed_and_plain_requests_go_to_https_first() {
 fn shards_change_how_routes_are_found_and_nothing_else() {
     let defaults = IngressDefaults::default();
     let origin = Origin::of(&defaults);
-    let [whole, sharded] = [whole_listener, sharded_listener].map(|make| {
-        let bytes = make(&origin, &defaults, &BTreeMap::new()).unwrap().resource.body;
+    let [whole, sharded] = [Routing::Table, Routing::Shards].map(|routing| {
+        let head = listener_head(&origin, &defaults, routing).unwrap();
+        let bytes = listener(&origin, &head, std::iter::empty()).resource.body;
         let json = EnvoyResource::from_bytes(ResourceKind::Listener, &bytes).unwrap().to_json().unwrap();
         json["filter_chains"][0]["filters"][0]["typed_config"].clone()
     });
