@@ -4,11 +4,16 @@
 //! hand-written message behind the encoded listener does it. Field numbers are those of Envoy's
 //! `config/listener/v3/listener.proto` and `config/core/v3/{address,socket_option}.proto`.
 
+mod seated;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use memchr::memmem;
 use prost::{DecodeError, Message};
 use prost_types::Any;
+
+pub(crate) use seated::seated;
 
 /// `SO_MARK` of the listener's sockets, so that the datapath tells the proxy's replies from other traffic.
 pub const LISTENER_MARK: i64 = 0xa00;
@@ -37,14 +42,31 @@ pub fn binding(listener: &[u8]) -> Result<Binding, DecodeError> {
     Ok(if written { Binding::AsWritten } else { Binding::ProxyPort })
 }
 
+/// What of the node decides about how listeners are bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ground {
+    /// Whether listeners get `[::1]` beside 127.0.0.1.
+    pub ipv6: bool,
+    /// Whether the kernel can give a packet to one of a group of sockets; where not, workers share one.
+    pub groups: bool,
+}
+
+/// Whether a listener, or an HTTP filter in it, makes upstream connections speak from their client's address.
+///
+/// Looked for as bytes: whoever only writes the filter's name somewhere pays for replies that never come.
+#[must_use]
+pub fn keeps_clients(listener: &[u8]) -> bool {
+    memmem::find(listener, b".original_src.v3.OriginalSrc").is_some()
+}
+
 /// Binds a listener to a proxy port of the loopback addresses, transparently: its connections keep the addresses that the
 /// client dialled. Cost: one copy.
 ///
 /// # Errors
 /// Bytes that are no listener.
-pub fn bind(listener: &[u8], port: u16, ipv6: bool) -> Result<Bytes, DecodeError> {
+pub fn bind(listener: &[u8], port: u16, ground: Ground) -> Result<Bytes, DecodeError> {
     let seen = Seen::decode(listener)?;
-    let also = ipv6.then(|| AdditionalAddress { address: Some(Address::new(Ipv6Addr::LOCALHOST.into(), port)) });
+    let also = ground.ipv6.then(|| AdditionalAddress { address: Some(Address::new(Ipv6Addr::LOCALHOST.into(), port)) });
     let original_dst = ListenerFilter {
         name: ORIGINAL_DST.to_owned(),
         typed_config: Some(Any { type_url: ORIGINAL_DST_TYPE.to_owned(), value: Vec::new() }),
@@ -58,6 +80,7 @@ pub fn bind(listener: &[u8], port: u16, ipv6: bool) -> Result<Bytes, DecodeError
         socket_options: vec![SocketOption { level: SOL_SOCKET, name: SO_MARK, int_value: Some(LISTENER_MARK) }],
         // Envoy 1.40 dies of a transparent listener that is not bound; unset means true.
         bind_to_port: seen.bind_to_port.map(|_| true),
+        enable_reuse_port: (!ground.groups).then_some(Written { value: Some(false) }),
     };
     let mut merged = BytesMut::with_capacity(listener.len() + added.encoded_len());
     merged.put_slice(listener);
@@ -100,8 +123,17 @@ struct Added {
     socket_options: Vec<SocketOption>,
     #[prost(message, optional, tag = "26")]
     bind_to_port: Option<bool>,
+    #[prost(message, optional, tag = "29")]
+    enable_reuse_port: Option<Written>,
     #[prost(message, repeated, tag = "33")]
     additional_addresses: Vec<AdditionalAddress>,
+}
+
+/// A `BoolValue` that is written even when it is false: left out, what the author wrote before it would stay.
+#[derive(Clone, PartialEq, Message)]
+struct Written {
+    #[prost(bool, optional, tag = "1")]
+    value: Option<bool>,
 }
 
 /// Any message, of which only the presence counts.
@@ -158,6 +190,9 @@ struct SocketOption {
 mod tests {
     use super::*;
 
+    const V4: Ground = Ground { ipv6: false, groups: true };
+    const BOTH: Ground = Ground { ipv6: true, groups: true };
+
     fn listener(bind_to_port: Option<bool>) -> Vec<u8> {
         Seen { bind_to_port, ..Seen::default() }.encode_to_vec()
     }
@@ -177,18 +212,50 @@ mod tests {
 
     #[test]
     fn what_is_added_is_merged() {
-        let merged = Added::decode(bind(&listener(Some(false)), 10_001, true).unwrap()).unwrap();
+        let merged = Added::decode(bind(&listener(Some(false)), 10_001, BOTH).unwrap()).unwrap();
         assert_eq!(merged.address, Some(Address::new(Ipv4Addr::LOCALHOST.into(), 10_001)));
         assert_eq!(merged.additional_addresses.len(), 1);
         assert_eq!((merged.transparent, merged.bind_to_port), (Some(true), Some(true)));
         assert_eq!(merged.listener_filters.len(), 1);
-        assert!(Added::decode(bind(&listener(None), 10_001, false).unwrap()).unwrap().additional_addresses.is_empty());
+        assert!(Added::decode(bind(&listener(None), 10_001, V4).unwrap()).unwrap().additional_addresses.is_empty());
+    }
+
+    #[test]
+    fn who_keeps_the_clients_address_is_seen() {
+        let with = |kind: &str| {
+            let type_url = format!("type.googleapis.com/envoy.extensions.filters.{kind}");
+            let typed_config = Some(Any { type_url, value: Vec::new() });
+            let filter = ListenerFilter { name: "any".to_owned(), typed_config };
+            Seen { listener_filters: vec![filter], ..Seen::default() }.encode_to_vec()
+        };
+        assert!(keeps_clients(&with("listener.original_src.v3.OriginalSrc")));
+        assert!(keeps_clients(&with("http.original_src.v3.OriginalSrc")));
+        assert!(!keeps_clients(&with("listener.original_dst.v3.OriginalDst")));
     }
 
     #[test]
     fn nothing_is_added_twice() {
-        let once = bind(&listener(None), 10_001, false).unwrap();
-        let twice = Added::decode(bind(&once, 10_002, false).unwrap()).unwrap();
+        let once = bind(&listener(None), 10_001, V4).unwrap();
+        let twice = Added::decode(bind(&once, 10_002, V4).unwrap()).unwrap();
         assert_eq!(twice.listener_filters.len(), 1);
+    }
+
+    #[test]
+    fn workers_share_a_socket_where_the_kernel_knows_no_groups() {
+        let written = |value| {
+            let enable_reuse_port = Some(Written { value: Some(value) });
+            Added { enable_reuse_port, ..Added::default() }.encode_to_vec()
+        };
+        let reuse = |listener: &[u8], groups| {
+            let merged = bind(listener, 10_001, Ground { ipv6: false, groups }).unwrap();
+            Added::decode(merged).unwrap().enable_reuse_port.and_then(|it| it.value)
+        };
+        for (author, known, unknown) in [
+            (vec![], None, Some(false)),
+            (written(true), Some(true), Some(false)),
+            (written(false), Some(false), Some(false)),
+        ] {
+            assert_eq!((reuse(&author, true), reuse(&author, false)), (known, unknown));
+        }
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use axoneme_bpf_common as bpf;
 
+use super::attachment::Attachment;
+
 /// Where the datapath lives. Two loaders on one machine need a network namespace and a pin directory each.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -23,6 +25,8 @@ pub struct Config {
     pub uplinks: Vec<String>,
     /// Devices to leave alone, whatever they are. `*` stands for any characters.
     pub ignored_devices: Vec<String>,
+    /// How programs sit on devices; `None` takes the best that this kernel has.
+    pub attachment: Option<Attachment>,
 }
 
 impl Default for Config {
@@ -36,6 +40,7 @@ impl Default for Config {
             ipv6: true,
             uplinks: Vec::new(),
             ignored_devices: Vec::new(),
+            attachment: None,
         }
     }
 }
@@ -55,6 +60,9 @@ pub struct Marks {
     pub original_source: u32,
     /// The proxy's other upstream sockets.
     pub upstream: u32,
+    /// The proxy's upstream sockets that were to carry the client's address, and speak from the node's: no reply would come
+    /// back here.
+    pub node_source: u32,
     /// Packets to be answered with a RST.
     pub refuse: u32,
 }
@@ -68,6 +76,7 @@ impl Default for Marks {
             listener: 0xa00,
             original_source: 0xb00,
             upstream: 0xc00,
+            node_source: 0xd00,
             refuse: 0x300,
         }
     }
@@ -75,7 +84,7 @@ impl Default for Marks {
 
 impl From<Marks> for bpf::Marks {
     fn from(marks: Marks) -> Self {
-        let Marks { mask, taken, host, listener, original_source, upstream, refuse } = marks;
+        let Marks { mask, taken, host, listener, original_source, upstream, node_source: _, refuse } = marks;
         Self { mask, taken, host, listener, original_source, upstream, refuse }
     }
 }

@@ -1,6 +1,7 @@
 //! The folder on the bpffs that keeps maps and links alive without us.
 //!
-//! Links of devices are named by the device's number: names may hold dots, which a bpffs refuses, and may change.
+//! Links of devices are named by the device's number: names may hold dots, which a bpffs refuses, and may change. Where the kernel
+//! has no such links, [`clsact`] keeps its records in their places.
 
 use std::{
     fs, io,
@@ -10,7 +11,7 @@ use std::{
 use axoneme_bpf_common::LAYOUT_HASH;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-use super::detach::detach;
+use super::{clsact, detach::detach};
 use crate::datapath::DatapathError;
 
 /// Prefix of the links of devices.
@@ -44,7 +45,12 @@ impl Pins {
 
     /// Where the link of a device is pinned.
     pub(crate) fn device(&self, index: u32) -> PathBuf {
-        self.folder.join(format!("{DEVICE}{index}"))
+        Self::device_in(&self.folder, index)
+    }
+
+    /// The same in the folder of any layout.
+    pub(crate) fn device_in(folder: &Path, index: u32) -> PathBuf {
+        folder.join(format!("{DEVICE}{index}"))
     }
 
     /// Where another link is pinned.
@@ -54,9 +60,13 @@ impl Pins {
 
     /// The devices that have a pinned link.
     pub(crate) fn devices(&self) -> io::Result<Vec<u32>> {
-        let entries = fs::read_dir(&self.folder)?.collect::<io::Result<Vec<_>>>()?;
-        let index = |entry: &fs::DirEntry| entry.file_name().to_str()?.strip_prefix(DEVICE)?.parse().ok();
-        Ok(entries.iter().filter_map(index).collect())
+        Self::devices_in(&self.folder)
+    }
+
+    /// The same for the folder of any layout.
+    pub(crate) fn devices_in(folder: &Path) -> io::Result<Vec<u32>> {
+        let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+        Ok(entries.iter().filter_map(|entry| device_of(&entry.path())).collect())
     }
 
     /// Takes away what earlier layouts left; links first, so that no program runs without its maps being fed.
@@ -95,7 +105,9 @@ fn remove_folder(folder: &Path) -> io::Result<()> {
     // Maps last: a bpffs lists in no order that we could rely on.
     files.sort_by_key(|file| !is_link(file));
     for file in files {
-        if is_link(&file)
+        if file.is_symlink() {
+            device_of(&file).map_or(Ok(()), |index| clsact::detach(index, &file))?;
+        } else if is_link(&file)
             && let Err(error) = detach(&file)
         {
             tracing::debug!(link = %file.display(), %error, "not detached at once; it goes with its pin");
@@ -108,4 +120,9 @@ fn remove_folder(folder: &Path) -> io::Result<()> {
 fn is_link(file: &Path) -> bool {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.starts_with(DEVICE) || name.starts_with("link_")
+}
+
+/// The device that a pinned link is of.
+fn device_of(file: &Path) -> Option<u32> {
+    file.file_name()?.to_str()?.strip_prefix(DEVICE)?.parse().ok()
 }

@@ -1,6 +1,6 @@
 //! The eBPF programs and their links.
 //!
-//! Links are pinned, so they work on without us. A device that has one gets its program exchanged in place, between two packets.
+//! Links are pinned, so they work on without us; where the kernel has no links for devices, filters do.
 
 use std::{
     fs::{self, File},
@@ -10,15 +10,16 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{
-        CgroupAttachMode, CgroupSockAddr, LinkOrder, ProgramError, SchedClassifier, TcAttachType,
-        links::{FdLink, LinkError, PinnedLink},
-        tc::TcAttachOptions,
-    },
-    util::KernelVersion,
+    programs::{CgroupAttachMode, CgroupSockAddr, SchedClassifier, links::FdLink},
 };
 
-use super::{devices::Hook, pins::Pins};
+use super::{
+    attachment::Attachment,
+    clsact::{self, Filters},
+    devices::Hook,
+    pins::Pins,
+    tcx,
+};
 use crate::datapath::DatapathError;
 
 /// The object that `cargo xtask bpf` built.
@@ -30,14 +31,20 @@ const CONNECT: [&str; 2] = ["connect4", "connect6"];
 pub(crate) struct Programs {
     ebpf: Ebpf,
     pins: Pins,
+    /// Where the kernel has no links for devices.
+    filters: Option<Filters>,
 }
 
 impl Programs {
     /// Loads all programs; maps are those pinned, or new ones that are pinned at once.
-    pub(crate) fn load(pins: Pins) -> Result<Self, DatapathError> {
-        if KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(6, 6, 0)) {
-            return Err(DatapathError::Unsupported("TCX links, which the redirect uses, need Linux 6.6".to_owned()));
-        }
+    pub(crate) fn load(pins: Pins, attachment: Attachment) -> Result<Self, DatapathError> {
+        let filters = match attachment {
+            Attachment::Tcx => None,
+            Attachment::Clsact => {
+                let failed = |error| DatapathError::io("look for the filters of earlier layouts of the maps", error);
+                Some(Filters::open(&pins).map_err(failed)?)
+            }
+        };
         // The programs need no type information of the running kernel, which takes megabytes to read.
         let mut loader = EbpfLoader::new();
         let loader = loader.btf(None).default_map_pin_directory(pins.folder());
@@ -48,7 +55,7 @@ impl Programs {
         for name in CONNECT {
             connect(&mut ebpf, name)?.load().map_err(|error| load_error(name, &error))?;
         }
-        Ok(Self { ebpf, pins })
+        Ok(Self { ebpf, pins, filters })
     }
 
     pub(crate) fn ebpf(&mut self) -> &mut Ebpf {
@@ -64,33 +71,18 @@ impl Programs {
         };
         let pin = self.pins.device(index);
         let program = classifier(&mut self.ebpf, hook.program())?;
-        match PinnedLink::from_pin(&pin) {
-            Ok(link) => {
-                if exchange(program, link).is_ok() {
-                    return Ok(true);
-                }
-                // The link is dead: its device went while nobody watched, and the number was given again.
-                fs::remove_file(&pin)
-                    .map_err(|error| failed(format!("remove the dead link {}: {error}", pin.display())))?;
-            }
-            Err(LinkError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(format!("open {}: {error}", pin.display()))),
-        }
-        let options = TcAttachOptions::TcxOrder(LinkOrder::first());
-        let id = match program.attach_with_options(name, TcAttachType::Ingress, options) {
-            Ok(id) => id,
-            Err(error) if is_gone(&error) => return Ok(false),
-            Err(error) => return Err(failed(text(&error))),
+        let attached = match &self.filters {
+            None => tcx::attach(program, name, &pin),
+            Some(filters) => filters.attach(program, index, name, &pin),
         };
-        let link = program.take_link(id).map_err(|error| failed(text(&error)))?;
-        let link = FdLink::try_from(link).map_err(|error| failed(error.to_string()))?;
-        link.pin(&pin).map_err(|error| failed(format!("pin at {}: {}", pin.display(), text(&error))))?;
-        Ok(true)
+        attached.map_err(failed)
     }
 
     /// Takes the program off a device; one that has none is no error. It runs on for some 25 ms.
     pub(crate) fn detach(&self, index: u32) -> Result<(), DatapathError> {
         let pin = self.pins.device(index);
+        clsact::detach(index, &pin)
+            .map_err(|error| DatapathError::io(format!("remove the filter of device {index}"), error))?;
         match fs::remove_file(&pin) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(DatapathError::io(format!("remove the link {}", pin.display()), error))
@@ -122,13 +114,6 @@ impl Programs {
     }
 }
 
-/// Exchanges the program of a link, whose pin stays.
-fn exchange(program: &mut SchedClassifier, link: PinnedLink) -> Result<(), ProgramError> {
-    let link = FdLink::from(link).try_into().map_err(|_| ProgramError::NotAttached)?;
-    let id = program.attach_to_link(link)?;
-    program.take_link(id).map(drop)
-}
-
 fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, DatapathError> {
     let program = ebpf.program_mut(name).ok_or_else(|| DatapathError::Load(format!("the object has no {name}")))?;
     program.try_into().map_err(|error| load_error(name, &error))
@@ -144,19 +129,7 @@ fn load_error(what: &str, error: &dyn std::error::Error) -> DatapathError {
 }
 
 /// With all its causes: aya keeps the kernel's words in the last one.
-fn text(error: &dyn std::error::Error) -> String {
+pub(super) fn text(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-/// `ENODEV`, or the interface's name is not known any more.
-fn is_gone(error: &ProgramError) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(code) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-            return code == libc::ENODEV || code == libc::ENXIO;
-        }
-        cause = error.source();
-    }
-    false
 }
