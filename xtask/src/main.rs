@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod archive;
 mod bench;
 mod bpf;
+mod charts;
 mod ci;
 mod cluster;
 mod crds;
@@ -18,6 +19,7 @@ mod e2e;
 mod embed;
 mod fuzz;
 mod images;
+mod kernels;
 mod layering;
 mod module;
 mod paths;
@@ -47,6 +49,7 @@ enum Task {
     E2e(e2e::E2e),
     Fuzz(fuzz::Fuzz),
     Images(images::Images),
+    Kernels(kernels::Kernels),
     /// Formatting, clippy, generated files, charts.
     Lint,
     /// Build the module for Envoy to target/module/.
@@ -82,6 +85,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::E2e(task) => task.run(),
         Task::Fuzz(task) => task.run(),
         Task::Images(task) => task.run(),
+        Task::Kernels(task) => task.run(),
         Task::Lint => ci::lint(),
         Task::Module => module::build().map(drop),
         Task::Paths => paths::print(),

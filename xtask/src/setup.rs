@@ -65,6 +65,15 @@ pub(crate) fn ensure(cluster: bool, check: bool) -> Result<()> {
     Ok(())
 }
 
+/// Installs what `cargo xtask kernels` needs: an emulator is large, and nothing else wants it.
+pub(crate) fn for_kernels() -> Result<()> {
+    let missing = apt::absent(apt::FOR_KERNELS.iter());
+    for package in &missing {
+        println!("missing: {:<28} {}", package.name, package.why);
+    }
+    apt::install(&missing.iter().map(|package| package.name).collect::<Vec<_>>())
+}
+
 fn needs(cluster: bool) -> Result<Vec<Need>> {
     let mut needs = vec![
         Need {

@@ -15,6 +15,13 @@ pub(super) struct Package {
     only_for_cluster: bool,
 }
 
+/// What virtual machines with other kernels need.
+pub(super) const FOR_KERNELS: [Package; 3] = [
+    always("qemu-system-x86", "qemu-system-x86_64", "virtual machines with other kernels"),
+    always("busybox-static", "busybox", "loads modules and ends the machine there"),
+    always("xz-utils", "xz", "unpacks their modules"),
+];
+
 const fn always(name: &'static str, brings: &'static str, why: &'static str) -> Package {
     Package { name, why, brings, only_for_cluster: false }
 }
@@ -44,7 +51,12 @@ const PACKAGES: [Package; 15] = [
 /// What is not there.
 pub(super) fn missing(for_cluster: bool) -> Vec<&'static Package> {
     let wanted = PACKAGES.iter().filter(|package| for_cluster || !package.only_for_cluster);
-    wanted.filter(|package| !there(package.brings)).collect()
+    absent(wanted)
+}
+
+/// Those whose programs or files are not there.
+pub(super) fn absent<'a>(packages: impl Iterator<Item = &'a Package>) -> Vec<&'a Package> {
+    packages.filter(|package| !there(package.brings)).collect()
 }
 
 fn there(brings: &str) -> bool {

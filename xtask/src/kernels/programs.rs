@@ -1,0 +1,115 @@
+//! The programs of a machine: our tests, the tools that they run, and the libraries of both.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::cpio::Archive;
+use crate::{paths, shell};
+
+/// What the laboratory and the tests run. Busybox is for the rest.
+const TOOLS: &str = "bash bpftool cat conntrack cut dash env find grep head hostname ip ls mkdir mount mv nft nsenter pgrep rm sed seq \
+                     setpriv sleep sort sysctl tc timeout umount unshare wc xargs";
+/// Those that only some tests want.
+const MORE_TOOLS: &str = "iptables ip6tables ipset ipvsadm";
+
+/// Builds the tests that run on other kernels, and gives their files.
+pub(super) fn tests() -> Result<Vec<PathBuf>> {
+    let mut cargo = shell::cargo();
+    cargo.args([
+        "test",
+        "--locked",
+        "--no-run",
+        "--package",
+        "axoneme-node",
+        "--test",
+        "programs",
+        "--test",
+        "datapath",
+    ]);
+    let printed = shell::output(cargo.args(["--message-format", "json-render-diagnostics"]))?;
+    let mut tests = Vec::new();
+    for line in printed.lines() {
+        let message: Value = serde_json::from_str(line).with_context(|| format!("cargo printed {line}"))?;
+        let is_test = message["target"]["kind"][0] == "test";
+        if let Some(file) = message["executable"].as_str().filter(|_| is_test) {
+            tests.push(PathBuf::from(file));
+        }
+    }
+    if tests.len() == 2 { Ok(tests) } else { bail!("cargo built {tests:?} in place of two tests") }
+}
+
+/// Packs the tests, as `/tests/NAME`, without what only a debugger wants.
+pub(super) fn pack_tests(tests: &[PathBuf], archive: &mut Archive) -> Result<()> {
+    let work = tempfile::tempdir()?;
+    for test in tests {
+        let name = test.file_name().context("no name")?.to_string_lossy();
+        let name = name.split('-').next().unwrap_or_default();
+        let stripped = work.path().join(name);
+        shell::run(Command::new("strip").arg("-o").arg(&stripped).arg(test))?;
+        archive.file(&format!("tests/{name}"), &fs::read(&stripped)?)?;
+    }
+    Ok(())
+}
+
+/// Packs the tools, busybox for what is none of them, and all libraries.
+pub(super) fn pack_tools(tests: &[PathBuf], archive: &mut Archive) -> Result<()> {
+    let mut libraries = BTreeMap::new();
+    for test in tests {
+        libraries.extend(libraries_of(test)?);
+    }
+    for tool in TOOLS.split_whitespace().chain(MORE_TOOLS.split_whitespace()) {
+        let Some(file) = which(tool) else {
+            if MORE_TOOLS.contains(tool) { continue } else { bail!("there is no {tool}, which the tests run") }
+        };
+        archive.file(&format!("bin/{tool}"), &fs::read(&file)?)?;
+        libraries.extend(libraries_of(&file)?);
+    }
+    for library in extensions_of_iptables() {
+        libraries.insert(library.clone(), library);
+    }
+    for (name, file) in libraries {
+        archive.file(&name.to_string_lossy(), &fs::read(&file)?)?;
+    }
+    archive.link("bin/sh", "dash")?;
+    archive.file("sbin/busybox", &fs::read(which("busybox").context("there is no busybox")?)?)?;
+    for tool in ["modprobe", "poweroff"] {
+        archive.link(&format!("sbin/{tool}"), "busybox")?;
+    }
+    Ok(())
+}
+
+/// By the path at which a program looks for it. Busybox, for one, has none.
+fn libraries_of(program: &Path) -> Result<BTreeMap<PathBuf, PathBuf>> {
+    let printed = Command::new("ldd").arg(program).output().context("cannot run ldd")?;
+    let path = |line: &str| line.split_whitespace().find(|word| word.starts_with('/')).map(PathBuf::from);
+    let libraries =
+        String::from_utf8_lossy(&printed.stdout).lines().filter_map(path).map(|it| (it.clone(), it)).collect();
+    Ok(libraries)
+}
+
+fn which(tool: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    folders.map(|folder| folder.join(tool)).find(|file| file.is_file())
+}
+
+/// iptables opens them by name.
+fn extensions_of_iptables() -> Vec<PathBuf> {
+    let folder = format!("/usr/lib/{}-linux-gnu/xtables", env::consts::ARCH);
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect()
+}
+
+/// Where archives of machines are put together.
+pub(super) fn work_folder() -> Result<PathBuf> {
+    let folder = paths::target().join("kernels");
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
