@@ -10,6 +10,9 @@ pub const REDIRECT: &str = "type.googleapis.com/axoneme.v1.Redirect";
 /// What a node's rejection begins with when it was not Envoy that refused the resource: Envoy died of it, more than once.
 pub const PROXY_CRASHED: &str = "ProxyCrashed: ";
 
+/// What a node's rejection of a [`Redirect`] begins with while its Envoy is away.
+pub const PROXY_AWAY: &str = "ProxyAway: ";
+
 /// Traffic of one Service port that a node hands to one of its Envoy listeners.
 ///
 /// The resource name is `namespace/service:port`.

@@ -6,14 +6,14 @@
 use axoneme_bpf_common::{Failure, Frontend, HOST_V4, HOST_V6, Marks, PROTOCOL_TCP, Place, Reason, State, mapped};
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::{SO_MARK, SOL_SOCKET, bpf_sock, bpf_sock_addr},
+    bindings::{SO_MARK, SOL_SOCKET, bpf_sock},
     cty::c_void,
     helpers::{bpf_get_netns_cookie, bpf_set_retval, bpf_setsockopt},
     programs::SockAddrContext,
 };
 
 use crate::{
-    maps, mark, monitor,
+    kept, maps, mark, monitor,
     packet::{Family, Flow},
     socket::Socket,
 };
@@ -25,35 +25,40 @@ const ECONNREFUSED: i32 = 111;
 
 #[inline(always)]
 pub(crate) fn v4(ctx: &SockAddrContext) -> i32 {
-    // SAFETY: the context that the kernel hands to the program.
-    let address = unsafe { (*ctx.sock_addr).user_ip4 };
-    connect(ctx, Family::V4, mapped(address.to_ne_bytes()))
+    // SAFETY: the context that the kernel hands to the program; its socket is a whole one and never null.
+    let (address, bound) = unsafe { ((*ctx.sock_addr).user_ip4, (*(*ctx.sock_addr).__bindgen_anon_1.sk).src_ip4) };
+    connect(ctx, Family::V4, mapped(address.to_ne_bytes()), mapped(bound.to_ne_bytes()))
 }
 
 #[inline(always)]
 pub(crate) fn v6(ctx: &SockAddrContext) -> i32 {
-    // SAFETY: as above. Read word by word, as the verifier wants this context's fields.
-    let words = unsafe { words(ctx.sock_addr) };
+    // SAFETY: as above.
+    let (words, bound) = unsafe {
+        let socket = (*ctx.sock_addr).__bindgen_anon_1.sk;
+        (words((&raw const (*ctx.sock_addr).user_ip6).cast()), words((&raw const (*socket).src_ip6).cast()))
+    };
+    let family = if words[0] == 0 && words[1] == 0 && words[2] == 0xffff_u32.to_be() { Family::V4 } else { Family::V6 };
+    connect(ctx, family, bytes(words), bytes(bound))
+}
+
+/// Word by word, as the verifier wants the fields of a context.
+#[inline(always)]
+unsafe fn words(ip: *const u32) -> [u32; 4] {
+    // SAFETY: upheld by the caller.
+    unsafe { [ip.read_volatile(), ip.add(1).read_volatile(), ip.add(2).read_volatile(), ip.add(3).read_volatile()] }
+}
+
+#[inline(always)]
+fn bytes(words: [u32; 4]) -> [u8; 16] {
     let mut address = [0; 16];
     for (to, word) in address.chunks_exact_mut(4).zip(words) {
         to.copy_from_slice(&word.to_ne_bytes());
     }
-    let family = if words[0] == 0 && words[1] == 0 && words[2] == 0xffff_u32.to_be() { Family::V4 } else { Family::V6 };
-    connect(ctx, family, address)
+    address
 }
 
 #[inline(always)]
-unsafe fn words(addr: *const bpf_sock_addr) -> [u32; 4] {
-    // SAFETY: upheld by the caller.
-    unsafe {
-        let ip = &raw const (*addr).user_ip6;
-        let ip = ip.cast::<u32>();
-        [ip.read_volatile(), ip.add(1).read_volatile(), ip.add(2).read_volatile(), ip.add(3).read_volatile()]
-    }
-}
-
-#[inline(always)]
-fn connect(ctx: &SockAddrContext, family: Family, destination: [u8; 16]) -> i32 {
+fn connect(ctx: &SockAddrContext, family: Family, destination: [u8; 16], bound: [u8; 16]) -> i32 {
     let Some(settings) = maps::settings() else { return ALLOW };
     // SAFETY: the context that the kernel hands to the program; `sk` is a full socket in this hook.
     unsafe {
@@ -70,6 +75,7 @@ fn connect(ctx: &SockAddrContext, family: Family, destination: [u8; 16]) -> i32 
         }
         let socket = Dialler::of(ctx, &settings.marks);
         if socket.is_not_ours() {
+            socket.keep_source(&bound, &destination);
             return ALLOW;
         }
         let flow =
@@ -141,6 +147,19 @@ impl<'a> Dialler<'a> {
     fn is_not_ours(&self) -> bool {
         let ours = self.mark & self.marks.mask;
         self.device != 0 || (ours != 0 && ours != self.marks.host)
+    }
+
+    /// An upstream socket of the proxy that was bound to the client's address.
+    #[inline(always)]
+    unsafe fn keep_source(&self, bound: &[u8; 16], destination: &[u8; 16]) {
+        let ours = self.mark & self.marks.mask;
+        if (ours == self.marks.upstream || ours == self.marks.original_source)
+            && let Some(keeping) = maps::keeping()
+            && let Some(mark) = kept::mark_of(bound, destination, self.marks, keeping)
+        {
+            // SAFETY: upheld by the caller.
+            unsafe { self.set_mark(mark) };
+        }
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use axoneme_bpf_common::{Failure, Frontend, Marks, Place, Reason, Sources, State
 use aya_ebpf::{EbpfContext as _, programs::TcContext};
 
 use crate::{
-    maps, mark, monitor,
+    kept, maps, mark, monitor,
     packet::{self, Flow, Packet, Segment},
     socket::Socket,
 };
@@ -18,14 +18,15 @@ pub(crate) fn take(ctx: &TcContext, place: Place) -> Option<()> {
     let marks = &maps::settings()?.marks;
     match packet::parse(ctx)? {
         Packet::Tcp(segment) => tcp(ctx, place, marks, &segment),
-        Packet::IcmpError(flow) => icmp_error(ctx, marks, &flow),
+        Packet::IcmpError(flow) => icmp_error(ctx, place, marks, &flow),
     }
 }
 
 #[inline(always)]
 fn tcp(ctx: &TcContext, place: Place, marks: &Marks, segment: &Segment) -> Option<()> {
-    // Replies to an upstream connection that carries the client's own address match no frontend: their place is here.
-    let frontend = maps::frontend(&segment.flow.key())?;
+    let Some(frontend) = maps::frontend(&segment.flow.key()) else {
+        return kept::reply(ctx, place, marks, &segment.flow);
+    };
     let before = mark::of(ctx, marks);
     if before == marks.refuse {
         // By the device before this one, a port of this bridge. It stays so.
@@ -43,8 +44,10 @@ fn tcp(ctx: &TcContext, place: Place, marks: &Marks, segment: &Segment) -> Optio
 /// The way of an error is found by the address that it is about: without this, large answers to clients behind a smaller MTU
 /// hang, because "fragmentation needed" is sent to an address that is nobody's on this node.
 #[inline(always)]
-fn icmp_error(ctx: &TcContext, marks: &Marks, flow: &Flow) -> Option<()> {
-    maps::frontend(&flow.key())?;
+fn icmp_error(ctx: &TcContext, place: Place, marks: &Marks, flow: &Flow) -> Option<()> {
+    if maps::frontend(&flow.key()).is_none() {
+        return kept::reply(ctx, place, marks, flow);
+    }
     // SAFETY: the running program's context.
     unsafe { Socket::of_connection(ctx.as_ptr(), flow) }?;
     mark::set(ctx, marks, marks.taken);

@@ -16,10 +16,12 @@ use aya_ebpf::{
 mod connect;
 mod host;
 mod ingress;
+mod kept;
 mod maps;
 mod mark;
 mod monitor;
 mod packet;
+mod seat;
 mod socket;
 
 /// Host side of a pod's device, bridge ports and bridges: pods dial.

@@ -1,6 +1,6 @@
 //! The maps, and how programs read and count in them.
 
-use axoneme_bpf_common::{CAPACITY, Frontend, FrontendKey, Reason, Settings, SourceKey, Tally};
+use axoneme_bpf_common::{CAPACITY, Frontend, FrontendKey, Keeping, Reason, Settings, SourceKey, Tally};
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     macros::map,
@@ -25,6 +25,14 @@ static COUNTERS: PerCpuHashMap<u32, Tally> = PerCpuHashMap::pinned(CAPACITY, BPF
 #[map]
 static SOURCES: LpmTrie<SourceKey, u32> = LpmTrie::pinned(CAPACITY, BPF_F_NO_PREALLOC);
 
+/// One value. All zero until the loader says otherwise.
+#[map]
+static KEEPING: Array<Keeping> = Array::pinned(1, 0);
+
+/// What of the network is here: ranges of addresses, each with a [`Near`](axoneme_bpf_common::Near).
+#[map]
+static NEAR: LpmTrie<[u8; 16], u32> = LpmTrie::pinned(CAPACITY, BPF_F_NO_PREALLOC);
+
 #[inline(always)]
 pub(crate) fn settings() -> Option<&'static Settings> {
     SETTINGS.get(0)
@@ -45,6 +53,18 @@ pub(crate) fn is_listed(service: u32, client: &Flow) -> bool {
     };
     let key = SourceKey { service, family, address: client.source };
     SOURCES.get(lpm_trie::Key::new(SourceKey::BITS, key)).is_some()
+}
+
+/// `None` while no upstream connection speaks from its client's address.
+#[inline(always)]
+pub(crate) fn keeping() -> Option<&'static Keeping> {
+    KEEPING.get(0).filter(|keeping| keeping.on != 0)
+}
+
+/// 0 for an address that is not here.
+#[inline(always)]
+pub(crate) fn near(address: &[u8; 16]) -> u32 {
+    NEAR.get(lpm_trie::Key::new(128, *address)).copied().unwrap_or(0)
 }
 
 #[inline(always)]

@@ -5,18 +5,19 @@ use core::mem::MaybeUninit;
 use aya_ebpf::{
     bindings::{BPF_F_CURRENT_NETNS, bpf_sock, bpf_sock_tuple},
     cty::c_void,
-    helpers::{bpf_sk_assign, bpf_sk_release, bpf_skc_lookup_tcp, bpf_tcp_check_syncookie},
+    helpers::{bpf_sk_assign, bpf_sk_fullsock, bpf_sk_release, bpf_skc_lookup_tcp, bpf_tcp_check_syncookie},
     programs::TcContext,
 };
 
-use crate::packet::{self, Family, Flow, Segment};
+use crate::{
+    packet::{self, Family, Flow, Segment},
+    seat::Seat,
+};
 
 /// States of a socket (`enum` in the kernel's `net/tcp_states.h`).
+const TCP_TIME_WAIT: u32 = 6;
 const TCP_LISTEN: u32 = 10;
 const TCP_NEW_SYN_RECV: u32 = 12;
-
-const LOOPBACK_V4: [u8; 4] = [127, 0, 0, 1];
-const LOOPBACK_V6: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 
 /// A socket of any state, request sockets and TIME_WAIT included; released on drop, as the verifier demands.
 pub(crate) struct Socket(*mut bpf_sock);
@@ -48,17 +49,26 @@ impl Socket {
         if socket.state() == TCP_LISTEN { None } else { Some(socket) }
     }
 
-    /// The proxy's listener, with the client's own source in the tuple, so that a group of sockets spreads clients.
+    /// The proxy's listener, with the client's own source in the tuple, so that a group of sockets spreads clients. Of two
+    /// proxies it is the preferred one's, if that listens.
     ///
     /// # Safety
     /// As for [`Socket::of`].
     #[inline(always)]
     pub(crate) unsafe fn of_proxy(ctx: *mut c_void, flow: &Flow, proxy_port: [u8; 2]) -> Option<Self> {
+        let seat = Seat::preferred();
+        // SAFETY: upheld by the caller.
+        match unsafe { Self::at_seat(ctx, flow, proxy_port, seat) } {
+            Some(listener) => Some(listener),
+            // SAFETY: upheld by the caller.
+            None => unsafe { Self::at_seat(ctx, flow, proxy_port, seat.other()) },
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn at_seat(ctx: *mut c_void, flow: &Flow, proxy_port: [u8; 2], seat: Seat) -> Option<Self> {
         let mut flow = *flow;
-        flow.destination = match flow.family {
-            Family::V4 => axoneme_bpf_common::mapped(LOOPBACK_V4),
-            Family::V6 => LOOPBACK_V6,
-        };
+        flow.destination = seat.address(flow.family);
         flow.destination_port = proxy_port;
         // SAFETY: upheld by the caller.
         let socket = unsafe { Self::of(ctx, &flow) }?;
@@ -69,6 +79,22 @@ impl Socket {
     #[inline(always)]
     pub(crate) fn is_request(&self) -> bool {
         self.state() == TCP_NEW_SYN_RECV
+    }
+
+    /// Whether the connection is over on our side, and this is what the kernel keeps of it.
+    #[inline(always)]
+    pub(crate) fn is_over(&self) -> bool {
+        self.state() == TCP_TIME_WAIT
+    }
+
+    /// Its mark. What is not a whole socket, such as one in TIME_WAIT, has none that could be read.
+    #[inline(always)]
+    pub(crate) fn mark(&self) -> Option<u32> {
+        // SAFETY: a socket of the kernel's, referenced until drop; what comes back is the same one, or null.
+        unsafe {
+            let whole = bpf_sk_fullsock(self.0);
+            if whole.is_null() { None } else { Some((*whole).mark) }
+        }
     }
 
     /// Gives the packet to this socket, past the lookup by address. Only at ingress.
@@ -134,7 +160,6 @@ unsafe fn fill(tuple: *mut bpf_sock_tuple, flow: &Flow) -> u32 {
             }
             Family::V6 => {
                 let half = &raw mut (*tuple).__bindgen_anon_1.ipv6;
-                let words = |a: &[u8; 16]| [word(a, 0), word(a, 4), word(a, 8), word(a, 12)];
                 (*half).saddr = words(&flow.source);
                 (*half).daddr = words(&flow.destination);
                 (*half).sport = source_port;
@@ -145,8 +170,14 @@ unsafe fn fill(tuple: *mut bpf_sock_tuple, flow: &Flow) -> u32 {
     }
 }
 
+/// An IPv6 address as the kernel keeps it.
+#[inline(always)]
+pub(crate) fn words(address: &[u8; 16]) -> [u32; 4] {
+    [word(address, 0), word(address, 4), word(address, 8), word(address, 12)]
+}
+
 /// Four bytes as the kernel keeps them: network byte order.
 #[inline(always)]
-fn word(address: &[u8; 16], at: usize) -> u32 {
+pub(crate) fn word(address: &[u8; 16], at: usize) -> u32 {
     u32::from_ne_bytes([address[at], address[at + 1], address[at + 2], address[at + 3]])
 }

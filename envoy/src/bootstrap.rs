@@ -24,6 +24,9 @@ pub struct Bootstrap<'a> {
 /// The mark of Envoy's own upstream sockets: the datapath's connect hook skips it.
 pub const UPSTREAM_MARK: u32 = 0xc00;
 
+/// The mark of upstream sockets that are bound to the client's address: the datapath looks for their replies.
+pub const ORIGINAL_SOURCE_MARK: u32 = 0xb00;
+
 impl<'a> Bootstrap<'a> {
     /// A bootstrap with the usual mark and limits: 512 MiB of heap, 50,000 client connections.
     #[must_use]

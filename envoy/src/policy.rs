@@ -13,12 +13,13 @@ mod table;
 
 pub use table::Capability;
 
-/// The capabilities that are allowed, and whether other namespaces' backends are. The default allows no capability and all
-/// backends.
+/// The capabilities that are allowed, whether other namespaces' backends are, and what holds for objects that do not say whether
+/// backends see the client's address. The default allows no capability and all backends, which see the node's address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     allow: BTreeSet<Capability>,
     forbid_foreign_backends: bool,
+    keep_client_address: bool,
 }
 
 impl Policy {
@@ -45,11 +46,23 @@ impl Policy {
     pub fn forbids_foreign_backends(&self) -> bool {
         self.forbid_foreign_backends
     }
+
+    /// The same policy, and whether backends see the client's address unless an object says otherwise.
+    #[must_use]
+    pub fn with_client_address_kept(self, keep_client_address: bool) -> Self {
+        Self { keep_client_address, ..self }
+    }
+
+    /// Whether backends see the client's address unless an object says otherwise.
+    #[must_use]
+    pub fn keeps_client_address(&self) -> bool {
+        self.keep_client_address
+    }
 }
 
 impl FromIterator<Capability> for Policy {
     fn from_iter<T: IntoIterator<Item = Capability>>(allow: T) -> Self {
-        Self { allow: allow.into_iter().collect(), forbid_foreign_backends: false }
+        Self { allow: allow.into_iter().collect(), ..Self::default() }
     }
 }
 

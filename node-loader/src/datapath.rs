@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::status::Layout;
+use crate::{seat::Seat, status::Layout};
 
 /// Whose counters a frontend moves. The caller numbers its services; a number is kept in the kernel's map with the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,7 +94,8 @@ impl fmt::Display for SourceRange {
 /// What the kernel knows of one frontend (an address and a TCP port that clients dial).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry {
-    /// The port of Envoy's transparent listener, on 127.0.0.1 and [::1]. Never 0.
+    /// The port of Envoy's transparent listener, on 127.0.0.1 and `[::1]`. 0: none yet, and until then connections are refused,
+    /// so never with [`OnProxyFailure::Bypass`].
     pub proxy_port: u16,
     /// On, or draining.
     pub state: FrontendState,
@@ -184,16 +185,32 @@ pub trait Datapath: Send {
     /// Ranges come before others go, so that nobody who may connect is ever refused. Cost: what differs.
     fn set_sources(&mut self, service: ServiceId, sources: &BTreeSet<SourceRange>) -> Result<(), DatapathError>;
 
+    /// Whether upstream connections that are bound to their client's address are carried: their replies are looked for among
+    /// what is sent to nobody's frontend, which costs a look-up a packet. Cost: two map operations when nothing changes.
+    fn keep_clients(&mut self, on: bool) -> Result<(), DatapathError>;
+
     /// All entries of the kernel's map. At start these are the ones that an earlier process left, still at work.
     fn entries(&self) -> Result<BTreeMap<SocketAddr, Entry>, DatapathError>;
 
-    /// Whether a socket listens on `port` of 127.0.0.1, and of `[::1]` where IPv6 is on. Cost: one `sock_diag` look-up each.
+    /// Whether a socket listens on `port` of either seat's addresses, IPv4 and, where it is on, IPv6. Cost: one `sock_diag`
+    /// look-up each.
     fn listening(&self, port: u16) -> Result<bool, DatapathError>;
 
-    /// How many live connections have `frontend` as their local address, which only the proxy's have.
+    /// New connections are for this seat's Envoy from now on, wherever it listens; else for the other's. Cost: one map update.
+    fn prefer(&mut self, seat: Seat) -> Result<(), DatapathError>;
+
+    /// How many live connections of the proxy have these frontends as their local addresses; those without any are left out.
     ///
-    /// Cost: a walk of the kernel's TCP table, filtered in the kernel; ask only while something drains.
-    fn connections(&self, frontend: SocketAddr) -> Result<usize, DatapathError>;
+    /// Cost: a walk of the kernel's TCP table for each family and port among them, filtered in the kernel; ask only while
+    /// something drains.
+    fn connections(&self, frontends: &BTreeSet<SocketAddr>) -> Result<BTreeMap<SocketAddr, usize>, DatapathError>;
+
+    /// Ends the proxy's connections of `frontend`, and says how many there were. Each client gets a RST: nobody would answer what
+    /// it has to say, and where the frontend has no backends it would wait for minutes.
+    ///
+    /// # Errors
+    /// Also where the kernel was built without `CONFIG_INET_DIAG_DESTROY`. Then they end when the proxy gives them up.
+    fn cut(&self, frontend: SocketAddr) -> Result<usize, DatapathError>;
 
     /// The addresses that node ports answer on, sorted; changes with the node's devices.
     fn node_addresses(&self) -> watch::Receiver<Vec<IpAddr>>;
@@ -214,6 +231,19 @@ pub enum DatapathError {
     /// The configuration asks for what cannot be.
     #[error("{0}")]
     Config(String),
+    /// This process may not do what it has to.
+    #[error("the loader lacks {lacking}, so it cannot {refused}")]
+    Capabilities {
+        /// What, and what for.
+        lacking: String,
+        /// What was refused.
+        refused: Box<DatapathError>,
+    },
+    /// There is a loader already.
+    #[error(
+        "another loader is at work with the pins in {0}: stop it first, or run this one in a network namespace of its own"
+    )]
+    Taken(PathBuf),
     /// The bpffs is not there, or not ours to write.
     #[error("pin directory {path}: {message}")]
     PinDirectory {
@@ -277,6 +307,8 @@ impl DatapathError {
         match self {
             Self::Unsupported(_) => "unsupported",
             Self::Config(_) => "config",
+            Self::Capabilities { .. } => "capabilities",
+            Self::Taken(_) => "taken",
             Self::PinDirectory { .. } => "pin_directory",
             Self::Load(_) => "load",
             Self::Attach { .. } => "attach",

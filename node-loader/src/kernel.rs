@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,28 +16,37 @@ use tokio::sync::watch;
 
 use crate::{
     datapath::{Counters, Datapath, DatapathError, Entry, ServiceId, SourceRange},
+    seat::Seat,
     status::Layout,
 };
 
+mod attachment;
+mod capabilities;
 mod cleanup;
+mod clsact;
 mod config;
 mod cookie;
 mod detach;
 mod devices;
 mod earlier;
 mod frontends;
+mod keeping;
 mod lock;
 mod messages;
 mod monitor;
+mod near;
 mod netfilter;
 mod netlink;
 mod pins;
 mod programs;
 mod routing;
+mod seat;
 mod sockets;
 mod sources;
+mod tcx;
 mod watcher;
 
+pub use attachment::{Attachment, assigns_to_groups};
 pub use cleanup::cleanup;
 pub use config::{Config, Marks, Routing};
 pub use lock::{Lock, lock};
@@ -46,17 +55,24 @@ pub use watcher::Watcher;
 
 use devices::Devices;
 use frontends::{Frontends, Settings};
+use keeping::Keeping;
+use near::Near;
 use pins::Pins;
 use programs::Programs;
+use seat::Preferred;
 use sources::SourceRanges;
 
 /// The maps, and questions to the kernel.
 pub struct Kernel {
     frontends: Frontends,
     sources: SourceRanges,
+    preferred: Preferred,
+    keeping: Keeping,
     addresses: watch::Receiver<Vec<IpAddr>>,
     devices: Arc<Mutex<Devices>>,
+    attachment: Attachment,
     ipv6: bool,
+    marks: Marks,
 }
 
 /// What [`start`] put in place, in parts that run beside each other.
@@ -72,25 +88,36 @@ pub struct Started {
 /// Loads, attaches and routes. When it returns, every device that is there is covered; the [`Watcher`] must run for those that
 /// come.
 ///
-/// Wants the capabilities `BPF`, `NET_ADMIN` and `PERFMON`, a bpffs, and Linux 6.6. Works in the calling thread's network
+/// Wants the capabilities `BPF`, `NET_ADMIN` and `PERFMON`, a bpffs, and Linux 5.15. Works in the calling thread's network
 /// namespace. Connections at the proxy, and those of an earlier process, live on.
+///
+/// # Errors
+/// The kernel's words; and the capabilities that this process lacks, if it lacks any.
 pub async fn start(config: Config) -> Result<Started, DatapathError> {
-    let ipv6 = config.ipv6;
+    start_all(config).await.map_err(capabilities::explain)
+}
+
+async fn start_all(config: Config) -> Result<Started, DatapathError> {
+    let (ipv6, marks) = (config.ipv6, config.marks);
+    let attachment = config.attachment.map_or_else(Attachment::of_this_kernel, Ok)?;
     let cgroup = match &config.cgroup {
         Some(cgroup) => cgroup.clone(),
         None => mounted_cgroup()?,
     };
     let netns_cookie = cookie::of_network_namespace()?;
     let pins = Pins::open(&config.pin_dir)?;
-    let mut programs = Programs::load(pins.clone())?;
+    let mut programs = Programs::load(pins.clone(), attachment)?;
     let frontends = Frontends::take(programs.ebpf(), &pins)?;
-    let sources = SourceRanges::take(programs.ebpf(), &frontends.services())?;
+    let sources = SourceRanges::take(programs.ebpf(), &pins, &frontends.services())?;
+    let preferred = Preferred::take(programs.ebpf(), &pins)?;
     let settings = Settings::take(programs.ebpf())?;
     let monitor = Monitor::take(programs.ebpf())?;
-    let mut watcher = Watcher::start(config, pins.clone(), programs, settings, netns_cookie).await?;
+    let (keeping, near) = (Keeping::take(programs.ebpf(), config.clone())?, Near::take(programs.ebpf())?);
+    let mut watcher =
+        Watcher::start(config, pins.clone(), programs, (settings, near), keeping.is_on()?, netns_cookie).await?;
     watcher.programs().attach_connect(&cgroup)?;
     remove_other_layouts(&pins)?;
-    let kernel = Kernel { frontends, sources, addresses: watcher.addresses(), devices: watcher.devices(), ipv6 };
+    let kernel = Kernel { frontends, sources, preferred, keeping, addresses: watcher.addresses(), devices: watcher.devices(), attachment, ipv6, marks };
     tell(&kernel.layout());
     Ok(Started { kernel, watcher, monitor })
 }
@@ -108,17 +135,34 @@ impl Datapath for Kernel {
         self.sources.set(service, sources)
     }
 
+    fn keep_clients(&mut self, on: bool) -> Result<(), DatapathError> {
+        self.keeping.set(on)
+    }
+
     fn entries(&self) -> Result<BTreeMap<SocketAddr, Entry>, DatapathError> {
         self.frontends.entries()
     }
 
     fn listening(&self, port: u16) -> Result<bool, DatapathError> {
-        let v4 = sockets::listening((Ipv4Addr::LOCALHOST, port).into())?;
-        Ok(v4 && (!self.ipv6 || sockets::listening((Ipv6Addr::LOCALHOST, port).into())?))
+        for seat in Seat::ALL {
+            let (v4, v6) = seat.loopbacks();
+            if sockets::listening((v4, port).into())? && (!self.ipv6 || sockets::listening((v6, port).into())?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    fn connections(&self, frontend: SocketAddr) -> Result<usize, DatapathError> {
-        sockets::connections(frontend)
+    fn prefer(&mut self, seat: Seat) -> Result<(), DatapathError> {
+        self.preferred.set(seat)
+    }
+
+    fn connections(&self, frontends: &BTreeSet<SocketAddr>) -> Result<BTreeMap<SocketAddr, usize>, DatapathError> {
+        sockets::connections(frontends, self.marks)
+    }
+
+    fn cut(&self, frontend: SocketAddr) -> Result<usize, DatapathError> {
+        sockets::cut(frontend, self.marks)
     }
 
     fn node_addresses(&self) -> watch::Receiver<Vec<IpAddr>> {
@@ -126,7 +170,7 @@ impl Datapath for Kernel {
     }
 
     fn layout(&self) -> Layout {
-        self.devices.lock().layout()
+        Layout { attachment: self.attachment.to_string(), ..self.devices.lock().layout() }
     }
 
     fn counters(&self) -> Result<Counters, DatapathError> {
@@ -136,6 +180,17 @@ impl Datapath for Kernel {
 
 /// What was found at start. Devices that come later are logged one by one.
 fn tell(layout: &Layout) {
+    let one_socket = !assigns_to_groups();
+    tracing::info!(attachment = layout.attachment, one_socket, "programs are on the node's devices");
+    if one_socket {
+        tracing::warn!(
+            "this kernel gives packets to no group of sockets: Envoy's workers share one socket for each listener, and another \
+             Envoy cannot take over while the old one runs; Linux 6.6 does better"
+        );
+    }
+    for what in &layout.unsupported {
+        tracing::warn!(what, "not supported");
+    }
     for device in &layout.devices {
         if let Some(why) = &device.left_alone {
             tracing::info!(device = device.name, kind = device.kind, why, "left alone");

@@ -18,6 +18,8 @@ pub const ENVOY_CONNECTED: &str = "axoneme_node_envoy_connected";
 pub const ENVOY_EXITS: &str = "axoneme_node_envoy_exits_total";
 /// Envoys that took the place of another one in the life of this loader.
 pub const ENVOY_RESTARTS: &str = "axoneme_node_envoy_restarts_total";
+/// Envoys that came up beside another one, to take over from it.
+pub const ENVOY_TAKEOVERS: &str = "axoneme_node_envoy_takeovers_total";
 /// 1 while Envoy may load the module that finds a host's routes by hash.
 pub const ENVOY_MODULE: &str = "axoneme_node_envoy_module";
 /// Versions that are not offered any more, as Envoy died of them. Label `type`.
@@ -34,6 +36,10 @@ pub const PORT_CONFLICTS: &str = "axoneme_node_port_conflicts_total";
 pub const NOT_LISTENING: &str = "axoneme_node_listeners_not_listening_total";
 /// Frontends whose connections did not end in time.
 pub const DRAIN_TIMEOUTS: &str = "axoneme_node_drain_timeouts_total";
+/// Connections that Envoy did not end even then, and that were cut.
+pub const CONNECTIONS_CUT: &str = "axoneme_node_drain_connections_cut_total";
+/// Frontends that new connections do not use any more, whose old ones are waited for.
+pub const DRAINING: &str = "axoneme_node_draining_frontends";
 /// Refusals of the kernel. Label `error`.
 pub const DATAPATH_ERRORS: &str = "axoneme_node_datapath_errors_total";
 /// State files that could not be read or written.
@@ -60,6 +66,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!(ENVOY_CONNECTED, "1 while Envoy has its stream.");
     describe_counter!(ENVOY_EXITS, "Ends of Envoy's process, by cause.");
     describe_counter!(ENVOY_RESTARTS, "Envoys that took the place of another one.");
+    describe_counter!(ENVOY_TAKEOVERS, "Envoys that came up beside another one, to take over from it.");
     describe_gauge!(ENVOY_MODULE, "1 while Envoy may load the module that finds a host's routes by hash.");
     describe_counter!(QUARANTINED, "Versions that are not offered any more, as Envoy died of them, by type.");
     describe_counter!(UNANSWERED, "Listeners and routes that Envoy did not answer in time.");
@@ -68,6 +75,8 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!(PORT_CONFLICTS, "Listeners that had to move to another port.");
     describe_counter!(NOT_LISTENING, "Listeners that Envoy took but that did not listen in time.");
     describe_counter!(DRAIN_TIMEOUTS, "Frontends whose connections did not end in time.");
+    describe_counter!(CONNECTIONS_CUT, "Connections that had their time after their redirect was gone, and were cut.");
+    describe_gauge!(DRAINING, "Frontends whose last connections are waited for.");
     describe_counter!(DATAPATH_ERRORS, "Refusals of the kernel, by kind of error.");
     describe_counter!(STATE_ERRORS, "State files that could not be read or written.");
     describe_gauge!(RESOURCES, "Resources that the operator wants here, by kind.");
@@ -109,4 +118,24 @@ pub fn connections(service: &str, reason: Reason, sum: u64) {
 /// `Listener` of `type.googleapis.com/envoy.config.listener.v3.Listener`.
 pub fn kind(type_url: &str) -> String {
     type_url.rsplit('.').next().unwrap_or(type_url).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_a_metric_with_the_services_name() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        ::metrics::with_local_recorder(&recorder, || {
+            for (sum, reason) in (1..).zip(Reason::ALL) {
+                connections("shop/web:80", reason, sum);
+            }
+        });
+        let text = recorder.handle().render();
+        for (sum, reason) in (1..).zip(Reason::ALL) {
+            let line = format!("{CONNECTIONS}{{service=\"shop/web:80\",reason=\"{reason}\"}} {sum}");
+            assert!(text.lines().any(|it| it == line), "no {line} in\n{text}");
+        }
+    }
 }

@@ -5,13 +5,14 @@
 //! - up: port, then secrets, clusters and assignments, then routes once Envoy has their clusters, then a listener once its
 //!   routes are known, then the redirect once a socket listens and Envoy took all that the listener refers to: what the
 //!   kernel leads to is on disk before;
-//! - down: redirect to draining, until its connections have ended; then the listener, then what it referred to; the port
-//!   rests.
+//! - down: redirect to draining, until its connections have ended or have had their time; then the listener, whose last
+//!   connections Envoy asks to go, then what it referred to; the port rests.
 //!
 //! A resource that Envoy refuses harms itself only: its last good version stays, and it is not offered again until its
 //! content changes. Each event costs what it touches, not what there is.
 
 mod accept;
+mod away;
 mod crash;
 mod frontends;
 mod items;
@@ -37,6 +38,7 @@ use crate::{
     config::OnProxyFailure,
     datapath::Entry,
     event::NodeEvent,
+    listener::Ground,
     ports::{PortRange, Ports},
 };
 
@@ -55,8 +57,8 @@ pub struct Settings {
     pub ports: PortRange,
     /// For Services with backends.
     pub on_proxy_failure: OnProxyFailure,
-    /// Whether listeners get `[::1]` beside 127.0.0.1.
-    pub ipv6: bool,
+    /// How listeners are bound.
+    pub ground: Ground,
     /// Whether a port could be bound by the proxy.
     pub is_free: Box<dyn Fn(u16) -> bool + Send>,
 }
@@ -90,6 +92,10 @@ pub struct Reconcile {
     starved: BTreeSet<Key>,
     listening: BTreeSet<u16>,
     envoy_connected: bool,
+    /// Envoy has not been there for longer than a restart takes.
+    away: bool,
+    /// A listener was served in this run that keeps its clients' addresses upstream.
+    keeps_clients: bool,
     /// Whether the operator has said all it has to say, so that what nobody claims is a leftover.
     complete: bool,
     redirects: BTreeMap<Arc<str>, Redirect>,
@@ -109,9 +115,10 @@ impl Reconcile {
     /// no use.
     #[must_use]
     pub fn new(settings: Settings, entries: BTreeMap<SocketAddr, Entry>) -> Self {
-        let mut loads = BTreeMap::new();
+        let (mut loads, mut services) = (BTreeMap::new(), Services::default());
         for entry in entries.values() {
             *loads.entry(entry.proxy_port).or_default() += 1;
+            services.count(entry.service.0);
         }
         Self {
             loads,
@@ -131,10 +138,12 @@ impl Reconcile {
             starved: BTreeSet::new(),
             listening: BTreeSet::new(),
             envoy_connected: false,
+            away: false,
+            keeps_clients: false,
             complete: false,
             redirects: BTreeMap::new(),
             redirects_to: BTreeMap::new(),
-            services: Services::default(),
+            services,
             claims: BTreeMap::new(),
             frontends: entries.into_iter().map(|(address, entry)| (address, Frontend::adopted(entry))).collect(),
             addresses: Vec::new(),
@@ -178,13 +187,14 @@ impl Reconcile {
             }
             Event::Intent { change: Change::Put(resource), ticket, .. } => self.put(resource, Some(ticket)),
             Event::Intent { key, change: Change::Remove, ticket } => self.remove(&key, ticket),
-            Event::EnvoyConnected => self.envoy_connected = true,
+            Event::EnvoyConnected => self.envoy_connects(),
             Event::EnvoyLost => self.envoy_lost(),
             Event::Accepted { key, version } => self.accepted(&key, version.as_deref()),
             Event::Refused { key, version, message } => self.refused(&key, version.as_deref(), &message),
             Event::Listening { port } => self.now_listening(port),
             Event::FrontendSet { address, result } => self.frontend_set(address, result),
             Event::SourcesSet { name, result } => self.sources_set(&name, result),
+            Event::Expired { address } => self.expired(address),
             Event::Drained { address } => self.drained(address),
             Event::NodeAddresses(addresses) => self.readdress(addresses),
             Event::Overdue { key, version } => self.overdue(key, &version),
@@ -192,6 +202,8 @@ impl Reconcile {
             Event::Release { key } => self.let_go(&key),
             Event::Crashed { key, version } => self.crashed(&key, version),
             Event::Proven { key, version } => self.proven(&key, &version),
+            Event::ProxyAway => self.proxy_away(),
+            Event::LookForPorts => self.look_for_ports(),
             Event::Quiet => self.quiet(),
         }
         std::mem::take(&mut self.ops)
@@ -209,6 +221,15 @@ impl Reconcile {
         if let Some(ticket) = ticket {
             self.say(Op::Settle(ticket, result));
         }
+    }
+
+    /// A version is in force. If it was refused before, for want of a port or for somebody else's claim, nobody waits for an
+    /// answer any more: the operator is made to ask again.
+    fn succeed(&mut self, key: &Key, ticket: Option<Ticket>) {
+        if self.rejections.remove(key).is_some() && ticket.is_none() {
+            self.say(Op::TakeBack(key.clone(), None));
+        }
+        self.settle(ticket, Ok(()));
     }
 
     /// The operator's update is of no interest any more: a later one about the same name came.

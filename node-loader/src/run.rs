@@ -17,14 +17,18 @@ use crate::{
     envoy_module::EnvoyModule,
     envoy_process::{self, EnvoyError},
     http::{self, Questions},
-    intents, kernel, metrics,
+    intents, kernel,
+    listener::Ground,
+    metrics,
     monitor::Watcher,
     ports::{at_risk, is_free},
     reconcile::{Reconcile, Settings},
+    seat::Seat,
     state_file::{StateFiles, SuspectFiles},
 };
 
 mod answers;
+mod away;
 mod crashes;
 mod drain;
 mod listen;
@@ -91,13 +95,38 @@ pub async fn run(
 ) -> Result<(), NodeError> {
     let kernel = config.kernel.clone();
     let cleanup = config.cleanup_on_exit;
-    let _lock = kernel::lock(&kernel)?;
+    let Some(_lock) = take_place(&kernel, config.waits_for_place, &shutdown).await? else { return Ok(()) };
     let result = start_and_run(config, operator, shutdown, events).await;
     // Also after a start that failed half-way.
     let cleaned = if cleanup { kernel::cleanup(&kernel).await } else { Ok(()) };
     result?;
     Ok(cleaned?)
 }
+
+/// The place of this node's loader, if need be when the one before has ended. `None` when the shutdown came first.
+async fn take_place(
+    kernel: &kernel::Config,
+    waits: bool,
+    shutdown: &CancellationToken,
+) -> Result<Option<kernel::Lock>, NodeError> {
+    let mut told = false;
+    loop {
+        match kernel::lock(kernel) {
+            Err(DatapathError::Taken(_)) if waits => {}
+            taken => return Ok(Some(taken?)),
+        }
+        if !std::mem::replace(&mut told, true) {
+            tracing::info!(pins = %kernel.pin_dir.display(), "another loader is at work; waiting for it to end");
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(None),
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+    }
+}
+
+/// How often a loader that waits for another one looks whether it is gone. Traffic flows meanwhile.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
 
 async fn start_and_run(
     config: Config,
@@ -150,7 +179,7 @@ async fn run_on(
     let settings = Settings {
         ports: config.ports,
         on_proxy_failure: config.on_proxy_failure,
-        ipv6,
+        ground: Ground { ipv6, groups: kernel::assigns_to_groups() },
         is_free: Box::new(move |port| is_free(port, ipv6)),
     };
     if let Some((_, note)) = at_risk(config.ports) {
@@ -194,7 +223,8 @@ async fn run_on(
         cleared.map_err(failed("remove", config.state_dir()))?;
         let cleared = SuspectFiles::open(config.suspects_dir()).and_then(|suspects| suspects.clear());
         cleared.map_err(failed("remove", config.suspects_dir()))?;
-        for file in [config.xds_socket(), config.status_socket(), config.admin_socket(), config.bootstrap_file()] {
+        let (admin, bootstrap) = (config.admin_socket(Seat::First), config.bootstrap_file(Seat::First));
+        for file in [config.xds_socket(), config.status_socket(), admin, bootstrap] {
             let _ = fs::remove_file(file);
         }
         let _ = fs::remove_dir_all(config.modules_dir());

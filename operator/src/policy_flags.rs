@@ -13,13 +13,26 @@ pub struct PolicyFlags {
     /// Refuse a CiliumEnvoyConfig that sends traffic to backends of another namespace than its own.
     #[arg(long, env = "AXONEME_FORBID_FOREIGN_BACKENDS")]
     forbid_foreign_backends: bool,
+
+    /// Let backends see the client's address as the peer, for Envoy configs that do not say otherwise with the annotation
+    /// `cec.cilium.io/use-original-source-address`. docs/client-address.md says what it costs.
+    #[arg(long, env = "AXONEME_USE_ORIGINAL_SOURCE_ADDRESS")]
+    use_original_source_address: bool,
 }
 
 impl PolicyFlags {
+    /// The same, if one of them was given.
+    #[must_use]
+    pub fn given(&self) -> Option<Policy> {
+        (!self.allow_extensions.is_empty() || self.forbid_foreign_backends).then(|| self.policy())
+    }
+
     /// The policy that these flags amount to.
     #[must_use]
     pub fn policy(&self) -> Policy {
         let allowed: Policy = self.allow_extensions.iter().copied().collect();
-        allowed.with_foreign_backends_forbidden(self.forbid_foreign_backends)
+        allowed
+            .with_foreign_backends_forbidden(self.forbid_foreign_backends)
+            .with_client_address_kept(self.use_original_source_address)
     }
 }

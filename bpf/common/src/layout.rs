@@ -6,13 +6,13 @@
 
 use core::mem::{align_of, offset_of, size_of};
 
-use crate::types::{CAPACITY, Frontend, FrontendKey, Marks, RedirectEvent, Settings, SourceKey, Tally};
+use crate::types::{CAPACITY, Frontend, FrontendKey, Keeping, Marks, RedirectEvent, Settings, SourceKey, Tally};
 
 /// To be raised when a field changes its meaning but not its place.
 const MEANING: usize = 1;
 
 /// All that matters of the layout, in a fixed order.
-const SHAPE: [usize; 21] = [
+const SHAPE: [usize; 23] = [
     MEANING,
     CAPACITY as usize,
     size_of::<FrontendKey>(),
@@ -34,6 +34,8 @@ const SHAPE: [usize; 21] = [
     offset_of!(Marks, refuse),
     size_of::<Tally>(),
     align_of::<Tally>(),
+    size_of::<Keeping>(),
+    offset_of!(Keeping, node_source),
 ];
 
 /// FNV-1a over [`SHAPE`].
@@ -53,5 +55,6 @@ const _: () = assert!(size_of::<Frontend>() == 4 + 2 + 1 + 1 + 1 + 3);
 const _: () = assert!(size_of::<SourceKey>() == 4 + 4 + 16);
 const _: () = assert!(size_of::<Marks>() == 7 * 4);
 const _: () = assert!(size_of::<Settings>() == 8 + size_of::<Marks>() + 4);
+const _: () = assert!(size_of::<Keeping>() == 4 + 4);
 const _: () = assert!(size_of::<Tally>() == 8 * 9);
 const _: () = assert!(size_of::<RedirectEvent>() == 8 + 16 + 16 + 2 + 2 + 4 + 4 + 4);

@@ -9,6 +9,6 @@ mod types;
 
 pub use layout::LAYOUT_HASH;
 pub use types::{
-    CAPACITY, Failure, Frontend, FrontendKey, HOST_V4, HOST_V6, Marks, PROTOCOL_TCP, Pace, Place, Reason,
-    RedirectEvent, Settings, SourceKey, Sources, State, Tally, Told, mapped,
+    CAPACITY, Failure, Frontend, FrontendKey, HOST_V4, HOST_V6, Keeping, Marks, Near, PROTOCOL_TCP, Pace, Place,
+    Reason, RedirectEvent, Settings, SourceKey, Sources, State, Tally, Told, mapped,
 };

@@ -128,6 +128,28 @@ pub struct Marks {
     pub refuse: u32,
 }
 
+/// The single value of the map `keeping`: whether upstream connections speak from their client's address.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Keeping {
+    /// 0: none does, and nobody looks for replies to one.
+    pub on: u32,
+    /// The mark of upstream sockets that were to, but speak from the node's address: replies would not come back here.
+    pub node_source: u32,
+}
+
+/// The value of the map `near`, whose key is an address or a range of them.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Near {
+    /// The node's own.
+    Own = 1,
+    /// Behind a device whose packets `from_container` sees.
+    Pod = 2,
+    /// Behind a device whose packets no program sees, such as one end of a tunnel.
+    Unseen = 3,
+}
+
 /// Index into [`Tally::counts`].
 #[repr(u32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,7 +257,7 @@ pub const fn mapped(v4: [u8; 4]) -> [u8; 16] {
 #[cfg(feature = "user")]
 mod user {
     #![expect(unsafe_code, reason = "aya copies these types to and from kernel memory")]
-    use super::{Frontend, FrontendKey, Pace, Settings, SourceKey, Tally, Told};
+    use super::{Frontend, FrontendKey, Keeping, Pace, Settings, SourceKey, Tally, Told};
 
     // SAFETY: `repr(C)`, made of integers only, and without padding (asserted in `layout`): every byte pattern is a value.
     unsafe impl aya::Pod for FrontendKey {}
@@ -247,6 +269,8 @@ mod user {
     unsafe impl aya::Pod for Tally {}
     // SAFETY: as above.
     unsafe impl aya::Pod for SourceKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Keeping {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Pace {}
     // SAFETY: as above.

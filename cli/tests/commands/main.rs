@@ -43,7 +43,9 @@ fn axonctl(args: &[&str]) -> Said {
 fn axonctl_with(args: &[&str], input: &str) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_axonctl"));
     command.args(args).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/commands/input"));
-    command.env_remove("AXONEME_ALLOW_EXTENSIONS").env_remove("AXONEME_FORBID_FOREIGN_BACKENDS");
+    for flag in ["ALLOW_EXTENSIONS", "FORBID_FOREIGN_BACKENDS", "USE_ORIGINAL_SOURCE_ADDRESS"] {
+        command.env_remove(format!("AXONEME_{flag}"));
+    }
     command.env("KUBECONFIG", "/nonexistent");
     let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     process.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();

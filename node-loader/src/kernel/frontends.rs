@@ -251,6 +251,26 @@ mod tests {
     }
 
     #[test]
+    fn counters_are_in_the_order_of_the_programs() {
+        use bpf::Reason as Theirs;
+        let theirs = [
+            Theirs::Taken,
+            Theirs::Reused,
+            Theirs::Cookie,
+            Theirs::Bypassed,
+            Theirs::Refused,
+            Theirs::Drained,
+            Theirs::Foreign,
+            Theirs::Unassigned,
+            Theirs::SourceRange,
+        ];
+        assert_eq!(bpf::Tally::default().counts.len(), Reason::ALL.len());
+        for (at, (ours, theirs)) in Reason::ALL.into_iter().zip(theirs).enumerate() {
+            assert_eq!((theirs as usize, format!("{theirs:?}")), (at, format!("{ours:?}")));
+        }
+    }
+
+    #[test]
     fn a_value_of_another_program_is_told() {
         let foreign = bpf::Frontend { service: 0, proxy_port: [0; 2], state: 9, failure: 1, sources: 0, zero: [0; 3] };
         assert!(entry(foreign).unwrap_err().to_string().contains("nobody writes"));

@@ -6,13 +6,14 @@ use rtnetlink::packet_route::{
     AddressFamily,
     address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope},
     link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
-    route::{RouteAttribute, RouteHeader, RouteMessage, RouteType},
+    route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType},
 };
 
 use super::{
     devices::{Device, Kind},
     routing,
 };
+use crate::datapath::SourceRange;
 
 /// A device with its number. A bridge tells of its ports in messages of their own, which are not about devices.
 pub(crate) fn device(link: &LinkMessage) -> Option<(u32, Device)> {
@@ -37,6 +38,7 @@ fn kind_of(info: &[LinkInfo]) -> Option<Kind> {
     info.iter().find_map(|info| match info {
         LinkInfo::Kind(InfoKind::Veth | InfoKind::Netkit) => Some(Kind::Pair),
         LinkInfo::Kind(InfoKind::Bridge) => Some(Kind::Bridge),
+        LinkInfo::Kind(InfoKind::Vrf) => Some(Kind::Vrf),
         LinkInfo::Kind(_) => Some(Kind::Other),
         _ => None,
     })
@@ -65,6 +67,22 @@ pub(crate) fn is_default(route: &RouteMessage) -> bool {
     route.header.destination_prefix_length == 0
         && route.header.kind == RouteType::Unicast
         && routing::table(route) == u32::from(RouteHeader::RT_TABLE_MAIN)
+}
+
+/// A route of the main table to less than everything, with the one device that it leads out of.
+pub(crate) fn subnet(route: &RouteMessage) -> Option<(SourceRange, u32)> {
+    let length = route.header.destination_prefix_length;
+    let main = routing::table(route) == u32::from(RouteHeader::RT_TABLE_MAIN);
+    let [device] = *outputs(route).as_slice() else { return None };
+    if length == 0 || route.header.kind != RouteType::Unicast || !main {
+        return None;
+    }
+    let address = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(v4)) => Some(IpAddr::V4(*v4)),
+        RouteAttribute::Destination(RouteAddress::Inet6(v6)) => Some(IpAddr::V6(*v6)),
+        _ => None,
+    });
+    Some((SourceRange::new(address?, length), device))
 }
 
 /// The devices that a route leads out of.

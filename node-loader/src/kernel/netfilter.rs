@@ -17,8 +17,15 @@
 //!     meta mark & 0xf00 == 0xb00 counter notrack
 //!     meta mark & 0xf00 == 0x600 counter notrack
 //!   }
+//!   chain postrouting {
+//!     type nat hook postrouting priority srcnat; policy accept;
+//!     meta mark & 0xf00 == 0xd00 counter masquerade
+//!   }
 //! }
 //! ```
+//!
+//! The last chain is there only where upstream connections speak from their client's address: the kernel tracks all connections
+//! of a node that has a chain of this type.
 
 use nix::{errno::Errno, sys::socket::SockProtocol};
 
@@ -40,7 +47,9 @@ mod nft {
     pub(super) const NEW_RULE: u16 = 6;
     pub(super) const HOOK_PREROUTING: u32 = 0;
     pub(super) const HOOK_OUTPUT: u32 = 3;
+    pub(super) const HOOK_POSTROUTING: u32 = 4;
     pub(super) const PRIORITY_RAW: i32 = -300;
+    pub(super) const PRIORITY_SOURCE_NAT: i32 = 100;
     pub(super) const ACCEPT: u32 = 1;
     pub(super) const REGISTER: u32 = 1;
     pub(super) const META_MARK: u32 = 3;
@@ -49,20 +58,25 @@ mod nft {
     pub(super) const REJECT_TCP_RESET: u32 = 1;
 }
 
-/// Puts the table in place, or makes it anew, in one transaction: no packet sees half of it.
-pub(crate) fn install(config: &Config) -> Result<(), DatapathError> {
+/// Puts the table in place, or makes it anew, in one transaction: no packet sees half of it. `keeping` is whether upstream
+/// connections speak from their client's address.
+pub(crate) fn install(config: &Config, keeping: bool) -> Result<(), DatapathError> {
     let table = &config.nft_table;
     let mut batch = Batch::begin();
     batch.replace_table(table);
-    batch.chain(table, "prerouting", nft::HOOK_PREROUTING);
-    batch.chain(table, "output", nft::HOOK_OUTPUT);
-    let Marks { mask, taken, host, listener, original_source, upstream: _, refuse } = config.marks;
+    batch.chain(table, "prerouting", "filter", nft::HOOK_PREROUTING, nft::PRIORITY_RAW);
+    batch.chain(table, "output", "filter", nft::HOOK_OUTPUT, nft::PRIORITY_RAW);
+    let Marks { mask, taken, host, listener, original_source, upstream: _, node_source, refuse } = config.marks;
     for mark in [taken, host] {
         batch.rule(table, "prerouting", Rule::default().marked(mask, mark).counter().notrack());
     }
     batch.rule(table, "prerouting", Rule::default().tcp_only().marked(mask, refuse).counter().reset());
     for mark in [listener, original_source, host] {
         batch.rule(table, "output", Rule::default().marked(mask, mark).counter().notrack());
+    }
+    if keeping {
+        batch.chain(table, "postrouting", "nat", nft::HOOK_POSTROUTING, nft::PRIORITY_SOURCE_NAT);
+        batch.rule(table, "postrouting", Rule::default().marked(mask, node_source).counter().masquerade());
     }
     batch.commit().map_err(|errno| DatapathError::netlink(format!("make the nftables table inet {table}"), errno))
 }
@@ -106,10 +120,10 @@ impl Batch {
         self.table(nft::NEW_TABLE, CREATE, table);
     }
 
-    fn chain(&mut self, table: &str, name: &str, hook: u32) {
-        let hook = Attributes::default().number(1, hook).number(2, nft::PRIORITY_RAW.cast_unsigned());
+    fn chain(&mut self, table: &str, name: &str, kind: &str, hook: u32, priority: i32) {
+        let hook = Attributes::default().number(1, hook).number(2, priority.cast_unsigned());
         let chain = Attributes::default().text(1, table).text(3, name).nest(4, hook).number(5, nft::ACCEPT);
-        self.push(nft::NEW_CHAIN, CREATE, &chain.text(7, "filter"));
+        self.push(nft::NEW_CHAIN, CREATE, &chain.text(7, kind));
     }
 
     fn rule(&mut self, table: &str, chain: &str, rule: Rule) {
@@ -165,6 +179,10 @@ impl Rule {
 
     fn notrack(self) -> Self {
         self.expression("notrack", Attributes::default())
+    }
+
+    fn masquerade(self) -> Self {
+        self.expression("masq", Attributes::default())
     }
 
     fn reset(self) -> Self {

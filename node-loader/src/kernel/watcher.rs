@@ -14,7 +14,9 @@ use super::{
     config::Config,
     devices::{Devices, Hook},
     frontends::Settings,
-    messages, netfilter,
+    messages,
+    near::Near,
+    netfilter,
     pins::Pins,
     programs::Programs,
     routing::{self, Sources},
@@ -44,6 +46,7 @@ pub struct Watcher {
     pins: Pins,
     programs: Programs,
     settings: Settings,
+    near: Near,
     netns_cookie: u64,
     netlink: Netlink,
     /// Shared with who asks for the layout; never locked for longer than a look.
@@ -53,24 +56,26 @@ pub struct Watcher {
     addresses: watch::Sender<Vec<IpAddr>>,
 }
 
-/// A connection whose driver ends with it.
+/// Two connections, whose drivers end with them. Events that come faster than they are read push everything else out of their
+/// socket: an answer that was lost there would be waited for without end.
 struct Netlink {
     handle: Handle,
     events: Events,
-    driver: JoinHandle<()>,
+    drivers: [JoinHandle<()>; 2],
 }
 
 impl Drop for Netlink {
     fn drop(&mut self) {
-        self.driver.abort();
+        self.drivers.iter().for_each(JoinHandle::abort);
     }
 }
 
 impl Netlink {
     fn open() -> Result<Self, DatapathError> {
-        let (driver, handle, events) = rtnetlink::new_multicast_connection(&GROUPS)
-            .map_err(|error| DatapathError::io("open a netlink socket for the node's devices", error))?;
-        Ok(Self { handle, events, driver: tokio::spawn(driver) })
+        let failed = |error| DatapathError::io("open a netlink socket for the node's devices", error);
+        let (listener, _, events) = rtnetlink::new_multicast_connection(&GROUPS).map_err(failed)?;
+        let (asker, handle, _) = rtnetlink::new_connection().map_err(failed)?;
+        Ok(Self { handle, events, drivers: [tokio::spawn(listener), tokio::spawn(asker)] })
     }
 }
 
@@ -80,9 +85,11 @@ impl Watcher {
         config: Config,
         pins: Pins,
         programs: Programs,
-        settings: Settings,
+        maps: (Settings, Near),
+        keeping: bool,
         netns_cookie: u64,
     ) -> Result<Self, DatapathError> {
+        let (settings, near) = maps;
         let devices =
             Devices { uplinks: config.uplinks.clone(), ignored: config.ignored_devices.clone(), ..Devices::default() };
         // Subscribed before it lists, so that nothing falls in between.
@@ -92,6 +99,7 @@ impl Watcher {
             pins,
             programs,
             settings,
+            near,
             netns_cookie,
             netlink,
             devices: Arc::new(Mutex::new(devices)),
@@ -100,9 +108,10 @@ impl Watcher {
             addresses: watch::Sender::default(),
         };
         watcher.list().await?;
-        netfilter::install(&watcher.config)?;
+        netfilter::install(&watcher.config, keeping)?;
         watcher.apply_addresses(true).await?;
         watcher.attach_all()?;
+        watcher.near.prune()?;
         Ok(watcher)
     }
 
@@ -130,7 +139,7 @@ impl Watcher {
             while let Some((message, _)) = self.netlink.events.next().await {
                 let result = match message.payload {
                     NetlinkPayload::InnerMessage(message) => self.follow(message).await,
-                    NetlinkPayload::Overrun(_) => self.start_over().await,
+                    NetlinkPayload::Overrun(_) => self.overrun().await,
                     _ => Ok(()),
                 };
                 if let Err(error) = result {
@@ -138,12 +147,16 @@ impl Watcher {
                     tracing::error!(%error, "the datapath could not follow a change of the node");
                 }
             }
-            // The kernel closes the stream when more happened than fits into the socket.
-            metrics::counter!("axoneme_node_netlink_resyncs_total").increment(1);
-            tracing::warn!("events of the node's devices were lost; listing all again");
             self.netlink = Netlink::open()?;
-            self.start_over().await?;
+            self.overrun().await?;
         }
+    }
+
+    /// More happened than fits into the socket, or the stream broke.
+    async fn overrun(&mut self) -> Result<(), DatapathError> {
+        metrics::counter!("axoneme_node_netlink_resyncs_total").increment(1);
+        tracing::warn!("events of the node's devices were lost; listing all again");
+        self.start_over().await
     }
 
     /// One event. Cost: what changed, but for a change of default routes, which lists the routes again.
@@ -158,6 +171,7 @@ impl Watcher {
             RouteNetlinkMessage::DelLink(link) => {
                 let Some((index, _)) = messages::device(&link) else { return Ok(()) };
                 self.devices.lock().devices.remove(&index);
+                self.near.forget_device(index)?;
                 self.apply_device(index)
             }
             RouteNetlinkMessage::NewAddress(address) => {
@@ -170,9 +184,15 @@ impl Watcher {
             }
             RouteNetlinkMessage::NewRoute(route) if messages::is_default(&route) => self.routes_changed().await,
             RouteNetlinkMessage::DelRoute(route) if messages::is_default(&route) => self.routes_changed().await,
+            RouteNetlinkMessage::NewRoute(route) => {
+                messages::subnet(&route).map_or(Ok(()), |(range, device)| self.near.add_route(range, device))
+            }
             RouteNetlinkMessage::DelRoute(route) => {
                 let tables = [self.config.routing.taken_table, self.config.routing.host_table];
-                if tables.contains(&routing::table(&route)) { self.put_back("route").await } else { Ok(()) }
+                if tables.contains(&routing::table(&route)) {
+                    return self.put_back("route").await;
+                }
+                messages::subnet(&route).map_or(Ok(()), |(range, device)| self.near.remove_route(range, device))
             }
             RouteNetlinkMessage::DelRule(rule) if routing::is_ours(&rule, &self.config) => self.put_back("rule").await,
             _ => Ok(()),
@@ -192,7 +212,8 @@ impl Watcher {
     async fn start_over(&mut self) -> Result<(), DatapathError> {
         self.list().await?;
         self.apply_addresses(true).await?;
-        self.attach_all()
+        self.attach_all()?;
+        self.near.prune()
     }
 
     async fn routes_changed(&mut self) -> Result<(), DatapathError> {
@@ -223,6 +244,7 @@ impl Watcher {
             .await
             .map_err(|error| DatapathError::netlink("list the addresses", error))?;
         self.devices.lock().addresses = addresses.iter().filter_map(messages::address).collect();
+        self.near.forget_routes();
         self.list_routes().await
     }
 
@@ -236,6 +258,9 @@ impl Watcher {
             {
                 if messages::is_default(&route) {
                     self.devices.lock().default_routes.extend(messages::outputs(&route));
+                }
+                if let Some((range, device)) = messages::subnet(&route) {
+                    self.near.add_route(range, device)?;
                 }
             }
         }
@@ -263,6 +288,9 @@ impl Watcher {
 
     fn apply_device(&mut self, index: u32) -> Result<(), DatapathError> {
         let (there, wanted) = (self.attached.get(&index).copied(), self.devices.lock().hook(index));
+        if self.devices.lock().devices.contains_key(&index) {
+            self.near.set_device(index, near(wanted))?;
+        }
         if there == wanted {
             return Ok(());
         }
@@ -292,6 +320,8 @@ impl Watcher {
             *old = addresses;
             changed
         });
+        let own: Vec<IpAddr> = self.devices.lock().addresses.iter().map(|(_, address)| *address).collect();
+        self.near.set_own(own.into_iter())?;
         let v6 = if self.config.ipv6 { self.devices.lock().source(IpAddr::is_ipv6) } else { None };
         let sources = Sources { v4: self.devices.lock().source(IpAddr::is_ipv4), v6 };
         if !always && sources == self.sources {
@@ -302,5 +332,14 @@ impl Watcher {
         let host_families = sources.v4.map_or(0, |_| bpf::HOST_V4) | sources.v6.map_or(0, |_| bpf::HOST_V6);
         let (netns_cookie, marks) = (self.netns_cookie, self.config.marks.into());
         self.settings.write(bpf::Settings { netns_cookie, marks, host_families })
+    }
+}
+
+/// What is behind a device with this program.
+fn near(hook: Option<Hook>) -> Option<bpf::Near> {
+    match hook {
+        None => Some(bpf::Near::Unseen),
+        Some(Hook::Container) => Some(bpf::Near::Pod),
+        Some(Hook::Netdev | Hook::Host) => None,
     }
 }

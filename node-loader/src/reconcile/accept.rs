@@ -100,9 +100,8 @@ impl Reconcile {
         let (resource, ticket) = (wanted.resource.clone(), wanted.ticket.take());
         let number = served.port.map_or(0, u32::from);
         let (type_url, name, version) = (key.0.clone(), key.1.clone(), resource.version.clone());
-        self.rejections.remove(key);
         self.say(Op::Persist(Record { resource, number }));
-        self.settle(ticket, Ok(()));
+        self.succeed(key, ticket);
         self.tell(NodeEvent::Applied { type_url, name, version });
     }
 
@@ -145,6 +144,10 @@ impl Reconcile {
         }
         if !self.complete {
             self.complete = true;
+            if !self.keeps_clients {
+                // An earlier run may have.
+                self.say(Op::KeepClients(false));
+            }
             for address in self.frontends.keys().copied().collect::<Vec<_>>() {
                 self.refresh(address);
             }

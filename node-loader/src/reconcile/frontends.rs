@@ -15,12 +15,14 @@ pub(super) struct Frontend {
     pub(super) failure: Option<String>,
     /// Found at start, and nobody has claimed it yet.
     leftover: bool,
+    /// Whether the listener that it leads to stays for its sake.
+    keeps_listener: bool,
 }
 
 impl Frontend {
     /// Found in the map at start.
     pub(super) fn adopted(entry: Entry) -> Self {
-        Self { entry, set: true, failure: None, leftover: true }
+        Self { entry, set: true, failure: None, leftover: true, keeps_listener: true }
     }
 }
 
@@ -34,7 +36,8 @@ impl Reconcile {
             (Some(entry), _) => self.set_frontend(address, entry),
             (None, Some(now)) if now.entry.state == FrontendState::On => {
                 let (now, known) = (now.entry, self.complete || !now.leftover);
-                let of_use = owner.is_some() && self.leads_somewhere(now.proxy_port);
+                let stays_shut = owner.as_deref().is_some_and(|owner| self.stays_shut(owner, &now));
+                let of_use = stays_shut || owner.is_some() && self.leads_somewhere(now.proxy_port);
                 if known && !of_use {
                     self.set_frontend(address, Entry { state: FrontendState::Draining, ..now });
                     self.say(Op::Drain(address));
@@ -47,7 +50,11 @@ impl Reconcile {
                     self.say(Op::Drain(address));
                 }
             }
-            (None, None) => {}
+            (None, None) => {
+                if let Some(shut) = owner.as_deref().and_then(|owner| self.shut_entry(owner, address)) {
+                    self.set_frontend(address, shut);
+                }
+            }
         }
     }
 
@@ -60,14 +67,23 @@ impl Reconcile {
     }
 
     fn set_frontend(&mut self, address: SocketAddr, entry: Entry) {
-        let before = self.frontends.insert(address, Frontend { entry, set: false, failure: None, leftover: false });
+        let new = Frontend { entry, set: false, failure: None, leftover: false, keeps_listener: true };
+        let before = self.frontends.insert(address, new);
         *self.loads.entry(entry.proxy_port).or_default() += 1;
+        self.services.count(entry.service.0);
         self.unload(before);
         self.say(Op::SetFrontend(address, entry));
     }
 
     fn unload(&mut self, gone: Option<Frontend>) {
-        let Some(port) = gone.map(|gone| gone.entry.proxy_port) else { return };
+        let Some(gone) = gone else { return };
+        self.services.uncount(gone.entry.service.0);
+        if gone.keeps_listener {
+            self.unload_port(gone.entry.proxy_port);
+        }
+    }
+
+    fn unload_port(&mut self, port: u16) {
         if let Some(load) = self.loads.get_mut(&port) {
             *load -= 1;
             if *load == 0 {
@@ -84,6 +100,16 @@ impl Reconcile {
             self.settle_redirect(&owner);
         }
         self.sweep();
+    }
+
+    /// Its connections have had their time: the listener goes, so that Envoy asks them to go. They are carried meanwhile.
+    pub(super) fn expired(&mut self, address: SocketAddr) {
+        let Some(frontend) = self.frontends.get_mut(&address) else { return };
+        if frontend.entry.state == FrontendState::Draining && std::mem::take(&mut frontend.keeps_listener) {
+            let port = frontend.entry.proxy_port;
+            self.unload_port(port);
+            self.sweep();
+        }
     }
 
     pub(super) fn drained(&mut self, address: SocketAddr) {

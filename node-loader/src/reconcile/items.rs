@@ -138,6 +138,24 @@ impl Reconcile {
         }
     }
 
+    /// Whether a listener waits for a port that others have.
+    #[must_use]
+    pub fn starves(&self) -> bool {
+        !self.starved.is_empty()
+    }
+
+    /// Looks for ports for those that have none. What one does not find, the others do not either.
+    pub(super) fn look_for_ports(&mut self) {
+        let mut waiting = std::mem::take(&mut self.starved).into_iter();
+        for key in waiting.by_ref() {
+            self.advance(&key);
+            if self.starves() {
+                break;
+            }
+        }
+        self.starved.extend(waiting);
+    }
+
     pub(super) fn starve(&mut self, key: &Key, exhausted: &ports::Exhausted) {
         self.starved.insert(key.clone());
         self.behind.insert(key.clone());
@@ -151,12 +169,17 @@ impl Reconcile {
         let Some(wanted) = &item.wanted else { return };
         let resource = match port {
             None => wanted.resource.clone(),
-            Some(port) => match listener::bind(&wanted.resource.body, port, self.settings.ipv6) {
+            Some(port) => match listener::bind(&wanted.resource.body, port, self.settings.ground) {
                 Ok(body) => Resource::new(key.0.clone(), key.1.clone(), body),
                 // `put` has read it already.
                 Err(_) => return,
             },
         };
+        if &*key.0 == LISTENER && listener::keeps_clients(&resource.body) && !self.keeps_clients {
+            self.keeps_clients = true;
+            // Until the next run: connections of a listener that is gone still end.
+            self.ops.push(Op::KeepClients(true));
+        }
         let before = item.served.take();
         if let Some(proven) = before.as_ref().filter(|before| before.proven) {
             item.fallback = Some(Box::new(proven.clone()));

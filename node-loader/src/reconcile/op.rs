@@ -67,7 +67,12 @@ pub enum Event {
         /// The kernel's words.
         result: Result<(), String>,
     },
-    /// A draining frontend has no connections any more, or has had its time.
+    /// A draining frontend has had its time, and still has connections.
+    Expired {
+        /// The frontend.
+        address: SocketAddr,
+    },
+    /// A draining frontend has no connections any more.
     Drained {
         /// The frontend.
         address: SocketAddr,
@@ -107,6 +112,10 @@ pub enum Event {
         /// The operator's.
         version: Arc<str>,
     },
+    /// Envoy has had no stream, and no listener of its own a socket, for longer than a restart takes.
+    ProxyAway,
+    /// Some time has passed since a listener found no free port: somebody else may have given one back.
+    LookForPorts,
     /// The operator is connected and has said nothing for a while: all that belongs together has arrived.
     Quiet,
 }
@@ -124,13 +133,15 @@ pub enum Op {
     SetFrontend(SocketAddr, Entry),
     /// Put the ranges that may connect to a redirect's frontends into the kernel's map and say [`Event::SourcesSet`].
     SetSources(Arc<str>, ServiceId, BTreeSet<SourceRange>),
-    /// Say [`Event::Drained`] when the frontend's connections have ended, or had their time.
+    /// Look for replies to upstream connections that speak from their client's address, or not any more.
+    KeepClients(bool),
+    /// Say [`Event::Drained`] when the frontend's connections have ended, and [`Event::Expired`] if that takes too long.
     Drain(SocketAddr),
     /// Take a frontend off the kernel's map.
     RemoveFrontend(SocketAddr),
     /// Answer the operator.
     Settle(Ticket, Result<(), String>),
-    /// What the operator was told to be in force is not: this version is, or nothing.
+    /// What the operator was told is not so any more: this version is in force, or nothing. It asks again, and is told.
     TakeBack(Key, Option<Arc<str>>),
     /// Keep on disk what is in force.
     Persist(Record),

@@ -116,14 +116,19 @@ impl Reconcile {
         self.listening.contains(&port).then_some(Entry {
             proxy_port: port,
             state: FrontendState::On,
-            on_proxy_failure: match (redirect.spec.has_backends, self.settings.on_proxy_failure) {
-                (false, _) => OnProxyFailure::RefuseAll,
-                (true, crate::config::OnProxyFailure::Bypass) => OnProxyFailure::Bypass,
-                (true, crate::config::OnProxyFailure::Refuse) => OnProxyFailure::Refuse,
-            },
+            on_proxy_failure: self.on_failure(redirect),
             service: redirect.service,
             sources: Sources::All,
         })
+    }
+
+    /// What becomes of a redirect's connections while nobody listens.
+    pub(super) fn on_failure(&self, redirect: &Redirect) -> OnProxyFailure {
+        match (redirect.spec.has_backends, self.settings.on_proxy_failure) {
+            (false, _) => OnProxyFailure::RefuseAll,
+            (true, crate::config::OnProxyFailure::Bypass) => OnProxyFailure::Bypass,
+            (true, crate::config::OnProxyFailure::Refuse) => OnProxyFailure::Refuse,
+        }
     }
 
     /// Answers the operator once every address of the redirect is in force, or one cannot be.
@@ -131,7 +136,8 @@ impl Reconcile {
         let Some(redirect) = self.redirects.get(name) else { return };
         let key: Key = (intent::REDIRECT.into(), name.clone());
         let listener: Key = (LISTENER.into(), redirect.spec.listener.as_str().into());
-        let mut problem = None;
+        let entry = self.open_entry(name);
+        let mut problem = if entry.is_none() { self.why_away(redirect) } else { None };
         if self.items.get(&listener).is_some_and(|item| item.is_bound_as_written()) {
             problem =
                 Some(format!("listener {} has an address of its own; nothing can be redirected to it", listener.1));
@@ -139,7 +145,6 @@ impl Reconcile {
         if let Some(failure) = &redirect.gate.failure {
             problem = Some(format!("sources: {failure}"));
         }
-        let entry = self.open_entry(name);
         let mut all = entry.is_some();
         for address in &redirect.addresses {
             match self.claims.get(address).and_then(BTreeSet::first) {
@@ -164,14 +169,13 @@ impl Reconcile {
     fn redirect_on(&mut self, name: &Arc<str>, key: &Key, port: u16) {
         let Some(redirect) = self.redirects.get_mut(name) else { return };
         let (ticket, first) = (redirect.ticket.take(), !std::mem::replace(&mut redirect.on, true));
-        if !first && ticket.is_none() {
+        if !first && ticket.is_none() && !self.rejections.contains_key(key) {
             return;
         }
         let record = Record { resource: redirect.resource.clone(), number: redirect.service.0 };
         let owner = redirect.spec.owner.clone();
-        self.rejections.remove(key);
         self.say(Op::Persist(record));
-        self.settle(ticket, Ok(()));
+        self.succeed(key, ticket);
         self.tell(NodeEvent::RedirectOn { name: name.clone(), owner, port });
     }
 

@@ -140,8 +140,6 @@ impl Reconcile {
             self.ports.release(name);
             self.tell(NodeEvent::ListenerGone { name: name.clone() });
         }
-        for key in std::mem::take(&mut self.starved) {
-            self.advance(&key);
-        }
+        self.look_for_ports();
     }
 }

@@ -21,8 +21,6 @@ pub struct Summary {
     pub listeners: Vec<ListenerSummary>,
     /// Wanted redirects.
     pub redirects: Vec<RedirectSummary>,
-    /// Frontends that new connections do not use any more.
-    pub draining: Vec<SocketAddr>,
     /// Resources that are not offered until it is known which of them Envoy dies of.
     #[serde(default)]
     pub held_back: Vec<String>,
@@ -96,16 +94,22 @@ impl Reconcile {
             resources: self.items.values().filter(|item| item.wanted.is_some()).count(),
             listeners: self.listeners(),
             redirects: self.redirects.keys().filter_map(|name| self.redirect(name)).collect(),
-            draining: self
-                .frontends
-                .iter()
-                .filter(|(_, frontend)| frontend.entry.state == FrontendState::Draining)
-                .map(|(address, _)| *address)
-                .collect(),
             held_back: self.held.keys().map(|(_, name)| name.to_string()).collect(),
             unanswered: self.overdue.iter().map(|(_, name)| name.to_string()).collect(),
             rejections: rejections.collect(),
         }
+    }
+
+    /// Frontends that new connections do not use any more, with the redirect that they are of, or were.
+    pub fn draining(&self) -> impl Iterator<Item = (SocketAddr, Option<&Arc<str>>)> {
+        let draining = self.frontends.iter().filter(|(_, it)| it.entry.state == FrontendState::Draining);
+        draining.map(|(address, frontend)| (*address, self.services.name(frontend.entry.service.0)))
+    }
+
+    /// The redirect that a frontend in the kernel is of, or was.
+    #[must_use]
+    pub fn redirect_of(&self, address: SocketAddr) -> Option<&Arc<str>> {
+        self.services.name(self.frontends.get(&address)?.entry.service.0)
     }
 
     /// Which redirect a number in the kernel's counters stands for.
@@ -136,7 +140,8 @@ impl Reconcile {
             FrontendSummary {
                 address: *address,
                 on: frontend.is_some_and(|it| {
-                    it.set && it.entry.state == FrontendState::On && it.entry.service == redirect.service
+                    let leads_there = it.entry.service == redirect.service && it.entry.proxy_port != 0;
+                    it.set && it.entry.state == FrontendState::On && leads_there
                 }),
                 failure: frontend.and_then(|it| it.failure.clone()),
             }

@@ -1,5 +1,6 @@
 //! The core against a model of Envoy and of the kernel.
 
+mod away;
 mod crash;
 mod model;
 mod properties;
@@ -41,7 +42,7 @@ fn everything_comes_up_in_order_and_goes_down_in_reverse() {
     assert!(!world.kernel.contains_key(&address()), "nothing listens yet");
     world.envoy_answers_all();
     let entry = world.kernel[&address()];
-    assert_eq!((entry.state, entry.on_proxy_failure), (FrontendState::On, OnFailure::RefuseAll));
+    assert_eq!((entry.state, entry.on_proxy_failure), (FrontendState::On, OnFailure::Bypass));
     assert_eq!(world.unsettled(), 0);
     assert_eq!(world.disk.len(), 5);
 
@@ -54,6 +55,39 @@ fn everything_comes_up_in_order_and_goes_down_in_reverse() {
     world.envoy_answers_all();
     assert_eq!((world.kernel.len(), world.offer.len(), world.unsettled(), world.disk.len()), (0, 0, 0, 0));
     assert!(world.core.ports.get("l").is_none());
+}
+
+#[test]
+fn a_listener_whose_connections_had_their_time_goes_and_the_kernel_still_carries_them() {
+    let mut world = World::new();
+    for resource in web() {
+        world.put(resource);
+    }
+    world.envoy_answers_all();
+    let port = world.kernel[&address()].proxy_port;
+    for resource in web().into_iter().rev() {
+        world.remove(resource.key());
+    }
+    world.expire();
+    world.envoy_answers_all();
+    assert!(!world.offers(&key(LISTENER, "l")), "Envoy is to ask them to go");
+    assert_eq!(world.kernel[&address()].state, FrontendState::Draining);
+    assert_eq!(world.core.draining().next(), Some((address(), Some(&"ns/svc:80".into()))));
+
+    // It is wanted again, while the last of the old connections are at the old listener.
+    for resource in web() {
+        world.put(resource);
+    }
+    world.envoy_answers_all();
+    let entry = world.kernel[&address()];
+    assert_eq!((entry.proxy_port, entry.state), (port, FrontendState::On));
+    for resource in web().into_iter().rev() {
+        world.remove(resource.key());
+    }
+    world.expire();
+    world.drain_all();
+    world.envoy_answers_all();
+    assert_eq!((world.kernel.len(), world.offer.len(), world.core.services().count()), (0, 0, 0));
 }
 
 #[test]
@@ -144,9 +178,15 @@ fn edge_11_no_port_left_is_reported_and_cured_by_the_next_release() {
     world.envoy_answers_all();
     let ticket = world.put(resource(LISTENER, "b", fixtures::listener(&[], &[])));
     assert!(world.settled[&ticket].as_ref().is_err_and(|error| error.contains("no free proxy port in 10000-10000")));
+    world.apply(Event::LookForPorts);
+    assert!(world.core.starves() && world.taken_back.is_empty(), "there is still none");
     world.remove(key(LISTENER, "a"));
     world.envoy_answers_all();
-    assert_eq!(world.core.ports.get("b"), Some(10_000));
+    assert_eq!((world.core.ports.get("b"), world.core.starves()), (Some(10_000), false));
+    // The operator, who was told that it is refused, asks again and is told that it is not.
+    assert_eq!(world.taken_back, [(key(LISTENER, "b"), None)].into());
+    let again = world.put(resource(LISTENER, "b", fixtures::listener(&[], &[])));
+    assert_eq!(world.settled[&again], Ok(()));
 }
 
 #[test]

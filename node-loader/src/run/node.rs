@@ -20,7 +20,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{answers::Answers, drain::Draining, listen::Listening};
+use super::{
+    answers::Answers,
+    away::Away,
+    drain::{Drained, Draining},
+    listen::Listening,
+};
 use crate::{
     Config, NodeEvent,
     ads::{Heard, Offer},
@@ -31,12 +36,16 @@ use crate::{
     ports::{PortRange, at_risk},
     quarantine::Quarantine,
     reconcile::{Event, Op, Reconcile, Ticket},
+    seat::Seat,
     state_file::{StateFiles, SuspectFiles},
-    status::{Counter, OperatorStatus, Status},
+    status::{Counter, DrainingFrontend, OperatorStatus, Status},
 };
 
 /// So long the operator says nothing when it has said all that belongs together.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// A listener that found no free port looks again: each look asks the kernel about every port that no listener holds.
+const PORTS: Duration = Duration::from_secs(2);
 
 /// Where events come from.
 pub(super) struct Inputs {
@@ -75,7 +84,10 @@ pub(super) struct Node {
     listening: Listening,
     answers: Answers,
     draining: Draining,
+    away: Away,
     quiet_at: Option<Instant>,
+    /// When to look for ports again.
+    ports_at: Option<Instant>,
     operator: OperatorStatus,
     /// Whether an Envoy was there in this run.
     pub(super) envoy_seen: bool,
@@ -101,7 +113,9 @@ impl Node {
             listening: Listening::default(),
             answers: Answers::default(),
             draining: Draining::new(config.drain_timeout),
+            away: Away::new(Instant::now()),
             quiet_at: None,
+            ports_at: None,
             operator: OperatorStatus::default(),
             envoy_seen: false,
         }
@@ -111,7 +125,8 @@ impl Node {
     pub(super) async fn run(mut self, mut inputs: Inputs) {
         loop {
             let (sockets, trials) = (self.listening.next(), self.quarantine.next());
-            let timers = [sockets, self.answers.next(), self.draining.next(), trials, self.quiet_at];
+            let (drains, away) = (self.draining.next(), self.away.next());
+            let timers = [sockets, self.answers.next(), drains, trials, away, self.quiet_at, self.ports_at];
             let wake = timers.into_iter().flatten().min();
             tokio::select! {
                 signal = inputs.intents.next() => match signal {
@@ -120,7 +135,8 @@ impl Node {
                 },
                 Some(heard) = inputs.envoy.recv() => match heard {
                     Heard::Event(event) => self.hear_envoy(event),
-                    Heard::Opening { same, version, go } => self.opens(same, version, go),
+                    Heard::Opening(opening) => self.opens(opening),
+                    Heard::Remains(seat) => self.prefer(seat),
                 },
                 Some(question) = inputs.questions.recv() => self.answer(question),
                 Ok(()) = inputs.addresses.changed() => {
@@ -130,6 +146,11 @@ impl Node {
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.look(),
             }
         }
+    }
+
+    /// New connections are for this Envoy.
+    pub(super) fn prefer(&mut self, seat: Seat) {
+        told(self.datapath.prefer(seat));
     }
 
     fn hear(&mut self, signal: Signal) {
@@ -174,8 +195,14 @@ impl Node {
             self.settler.set_features(self.module.features());
         }
         match &event {
-            Event::EnvoyConnected => self.tell(NodeEvent::EnvoyConnected),
-            Event::EnvoyLost => self.tell(NodeEvent::EnvoyLost),
+            Event::EnvoyConnected => {
+                self.away.connected(Instant::now());
+                self.tell(NodeEvent::EnvoyConnected);
+            }
+            Event::EnvoyLost => {
+                self.away.lost(Instant::now(), &told(self.datapath.counters()).unwrap_or_default());
+                self.tell(NodeEvent::EnvoyLost);
+            }
             Event::Refused { .. } if self.operator.connected => {
                 // What the refused one referred to may be of no use now.
                 self.quiet_at.get_or_insert(Instant::now() + QUIET);
@@ -192,9 +219,14 @@ impl Node {
         let now = Instant::now();
         let verdict = self.quarantine.look(now);
         self.carry_out(verdict);
+        self.look_for_envoy(now);
         if self.quiet_at.is_some_and(|at| at <= now) {
             self.quiet_at = None;
             self.feed(Event::Quiet);
+        }
+        if self.ports_at.is_some_and(|at| at <= now) {
+            self.ports_at = None;
+            self.feed(Event::LookForPorts);
         }
         for (key, version) in self.answers.overdue(now) {
             counter!(names::UNANSWERED).increment(1);
@@ -211,15 +243,51 @@ impl Node {
             tracing::warn!(port, "Envoy took the listener, but nothing listens");
         }
         let datapath = &self.datapath;
-        // A frontend that cannot be asked about drains until its time is up.
-        let (empty, late) = self.draining.look(now, |frontend| told(datapath.connections(frontend)).unwrap_or(1));
-        for address in late {
-            counter!(names::DRAIN_TIMEOUTS).increment(1);
-            tracing::warn!(%address, "connections did not end in time; they are cut");
-            self.feed(Event::Drained { address });
+        for drained in self.draining.look(now, |frontends| told(datapath.connections(frontends))) {
+            match drained {
+                Drained::Empty(address) => self.feed(Event::Drained { address }),
+                Drained::Expired(address, connections) => self.expire(address, connections),
+                Drained::Late(address, connections) => self.cut(address, connections),
+            }
         }
-        for address in empty {
-            self.feed(Event::Drained { address });
+    }
+
+    /// The connections of a frontend have had their time.
+    fn expire(&mut self, address: SocketAddr, connections: usize) {
+        counter!(names::DRAIN_TIMEOUTS).increment(1);
+        let redirect = self.core.redirect_of(address).map(|name| &**name);
+        tracing::warn!(%address, redirect, connections, "connections did not end in time; Envoy is told to end them");
+        self.feed(Event::Expired { address });
+    }
+
+    /// And Envoy has not ended them, which it does not while the listener has other work.
+    fn cut(&mut self, address: SocketAddr, counted: usize) {
+        let connections = told(self.datapath.cut(address)).unwrap_or(counted);
+        counter!(names::CONNECTIONS_CUT).increment(u64::try_from(connections).unwrap_or(u64::MAX));
+        let redirect = self.core.redirect_of(address).map(|name| &**name);
+        tracing::warn!(%address, redirect, connections, "connections did not end, and were cut");
+        self.feed(Event::Drained { address });
+    }
+
+    /// Whether Envoy has been away for long, or is back.
+    fn look_for_envoy(&mut self, now: Instant) {
+        if self.away.is_long(now) {
+            let datapath = &self.datapath;
+            // It may serve on while its stream is broken.
+            if self.core.proxy_ports().any(|port| told(datapath.listening(port)).unwrap_or(false)) {
+                self.away.listens(now);
+            } else {
+                self.feed(Event::ProxyAway);
+            }
+        }
+        if self.away.is_over(now) {
+            let counters = told(self.datapath.counters()).unwrap_or_default();
+            let sums = self.away.sum(&counters);
+            for (service, name) in self.core.services() {
+                if let Some(connections) = sums.get(&service) {
+                    tracing::warn!(name = &**name, connections, "went around the proxy while it was away");
+                }
+            }
         }
     }
 
@@ -230,6 +298,7 @@ impl Node {
             let ops = self.core.apply(event);
             events.extend(self.perform(ops));
         }
+        self.ports_at = self.core.starves().then(|| self.ports_at.unwrap_or_else(|| Instant::now() + PORTS));
     }
 
     pub(super) fn perform(&mut self, ops: Vec<Op>) -> Vec<Event> {
@@ -255,6 +324,9 @@ impl Node {
                         tracing::error!(name = &*name, %error, "the kernel refused who may connect");
                     }
                     results.push(Event::SourcesSet { name, result: result.map_err(|error| error.to_string()) });
+                }
+                Op::KeepClients(on) => {
+                    told(self.datapath.keep_clients(on));
                 }
                 Op::Drain(address) => self.draining.begin(address, Instant::now()),
                 Op::RemoveFrontend(address) => {
@@ -349,10 +421,23 @@ impl Node {
             node: self.name.clone(),
             operator: self.operator.clone(),
             summary,
+            draining: self.draining(),
             counters: self.counters(),
             layout: self.datapath.layout(),
             notes: self.notes(),
         }
+    }
+
+    fn draining(&self) -> Vec<DrainingFrontend> {
+        let now = Instant::now();
+        let drains = self.core.draining().map(|(address, redirect)| {
+            let (connections, left) = self.draining.progress(address, now).unwrap_or_default();
+            let redirect = redirect.map(ToString::to_string);
+            DrainingFrontend { address, redirect, connections, seconds_left: left.as_secs() }
+        });
+        let drains: Vec<_> = drains.collect();
+        gauge!(names::DRAINING).set(f64::from(u32::try_from(drains.len()).unwrap_or(u32::MAX)));
+        drains
     }
 
     /// Looked at anew each time: whoever reads a note may act on it.

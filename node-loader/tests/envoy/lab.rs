@@ -10,7 +10,7 @@ use std::{
 use axoneme_node::{
     Config, EnvoyBinary, NodeError, NodeEvent, Operator,
     datapath::{Counters, Datapath, DatapathError, Entry, ServiceId, SourceRange},
-    run_with, status,
+    run_with, seat::Seat, status,
 };
 use axoneme_xds::{
     Change, Outcome, Policy, Resource, Store,
@@ -49,6 +49,10 @@ impl Datapath for Memory {
         Ok(())
     }
 
+    fn keep_clients(&mut self, _: bool) -> Result<(), DatapathError> {
+        Ok(())
+    }
+
     fn entries(&self) -> Result<BTreeMap<SocketAddr, Entry>, DatapathError> {
         Ok(self.0.lock().clone())
     }
@@ -57,8 +61,16 @@ impl Datapath for Memory {
         Ok(TcpStream::connect(("127.0.0.1", port)).is_ok() && TcpStream::connect(("::1", port)).is_ok())
     }
 
-    fn connections(&self, _: SocketAddr) -> Result<usize, DatapathError> {
+    fn connections(&self, _: &BTreeSet<SocketAddr>) -> Result<BTreeMap<SocketAddr, usize>, DatapathError> {
+        Ok(BTreeMap::new())
+    }
+
+    fn cut(&self, _: SocketAddr) -> Result<usize, DatapathError> {
         Ok(0)
+    }
+
+    fn prefer(&mut self, _: Seat) -> Result<(), DatapathError> {
+        Ok(())
     }
 
     fn node_addresses(&self) -> watch::Receiver<Vec<IpAddr>> {
@@ -188,6 +200,24 @@ impl Lab {
         timeout(SOON, found).await.expect("the event")
     }
 
+    /// No such thing happened so far.
+    pub(crate) fn never(&mut self, unwanted: impl Fn(&NodeEvent) -> bool) {
+        while let Ok(event) = self.events.try_recv() {
+            self.connections += usize::from(event == NodeEvent::EnvoyConnected);
+            assert!(!unwanted(&event), "{event:?}");
+        }
+    }
+
+    /// Waits until new connections to a frontend lead to a port.
+    pub(crate) async fn leads(&self, address: &str, port: u16) {
+        let there = async {
+            while self.entry(address).map(|entry| entry.proxy_port) != Some(port) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(SOON, there).await.expect("the entry");
+    }
+
     pub(crate) async fn port(&mut self, listener: &str) -> u16 {
         let ready = |event: &NodeEvent| matches!(event, NodeEvent::ListenerReady { name, .. } if &**name == listener);
         match self.event(ready).await {
@@ -247,9 +277,13 @@ pub(crate) struct Elsewhere(std::process::Child);
 
 impl Elsewhere {
     pub(crate) fn start(config: &Config) -> Self {
-        std::fs::write(config.bootstrap_file(), config.bootstrap()).expect("a bootstrap");
-        let mut command = std::process::Command::new(axoneme_testnet::envoy().expect("an Envoy"));
-        command.arg("--config-path").arg(config.bootstrap_file());
+        Self::start_by(std::process::Command::new(axoneme_testnet::envoy().expect("an Envoy")), config)
+    }
+
+    /// By a command that wants Envoy's arguments behind its own.
+    pub(crate) fn start_by(mut command: std::process::Command, config: &Config) -> Self {
+        std::fs::write(config.bootstrap_file(Seat::First), config.bootstrap(Seat::First)).expect("a bootstrap");
+        command.arg("--config-path").arg(config.bootstrap_file(Seat::First));
         command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "off"]);
         Self(command.spawn().expect("an Envoy"))
     }

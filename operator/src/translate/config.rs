@@ -15,6 +15,7 @@ use crate::source::{EnvoyConfig, Name, Selector, ServiceRef, ServiceType};
 
 mod annotations;
 mod foreign;
+mod source;
 
 pub use annotations::Options;
 
@@ -41,10 +42,15 @@ pub struct Parsed {
 /// Everything that is wrong with it, at once.
 pub fn parse(config: &EnvoyConfig, policy: &Policy) -> Result<Parsed, Vec<Problem>> {
     let mut problems = own_problems(config);
+    let (options, ignored) = Options::of(config, policy);
     let owner = envoy::Owner { namespace: &config.meta.name.namespace, name: &config.meta.name.name };
     let mut resources = Vec::new();
     let (mut listeners, mut open_clusters) = (Vec::new(), Vec::new());
-    for (at, json) in config.resources().iter().enumerate() {
+    for (at, mut json) in config.resources().into_iter().enumerate() {
+        if options.keeps_client_address {
+            source::keep(&mut json);
+        }
+        let json = &json;
         let decoded = envoy::decode_under(json, &format!("spec.resources[{at}]"), policy).and_then(|mut resource| {
             envoy::qualify(&mut resource, &owner).map_err(|problem| vec![problem])?;
             Ok(resource)
@@ -73,7 +79,6 @@ pub fn parse(config: &EnvoyConfig, policy: &Policy) -> Result<Parsed, Vec<Proble
     }
     let mut output = encode(config, &resources, &refs);
     output.problems.extend(problems);
-    let (options, ignored) = Options::of(config);
     output.problems.extend(ignored);
     Ok(Parsed { config: config.clone(), options, resources: output, secrets, listeners, open_clusters })
 }

@@ -1,9 +1,10 @@
 //! Annotations under Cilium's names: understood, and told where they have no effect.
 
-use axoneme_envoy::Policy;
+use axoneme_envoy::{Policy, ResourceKind};
 use axoneme_operator::SourceEvent;
 use axoneme_operator::source::Object;
 use axoneme_operator::translate::config::{Parsed, parse};
+use axoneme_xds::View as _;
 
 use crate::build::*;
 use crate::support;
@@ -20,10 +21,10 @@ fn original(value: &str) -> String {
     format!("cec.cilium.io/use-original-source-address: {value:?}")
 }
 
-fn parsed(text: &str) -> Parsed {
+fn parsed(text: &str, policy: &Policy) -> Parsed {
     let object = support::applies(&support::text(text)).pop();
     let Some(SourceEvent::Apply(Object::EnvoyConfig(config))) = object else { unreachable!("{text}") };
-    parse(&config, &Policy::default()).unwrap()
+    parse(&config, policy).unwrap()
 }
 
 /// Whether the object asks to keep the client's address, and what is told of it.
@@ -32,7 +33,7 @@ fn keeps(text: &str) -> (bool, Vec<String>) {
     // An annotation never keeps an object from being served.
     assert!(world.sent("node").contains("Cluster ns/x/c"), "{text}");
     let told = told.into_iter().map(|told| told.replace("CiliumEnvoyConfig ns/x: ", ""));
-    (parsed(text).options.keeps_client_address, told.collect())
+    (parsed(text, &Policy::default()).options.keeps_client_address, told.collect())
 }
 
 #[test]
@@ -42,9 +43,7 @@ fn edge_07_the_clients_address_is_asked_for_as_in_cilium() {
         assert_eq!(keeps(&annotated(&original(no), "")), (false, vec![]), "{no}");
     }
     for yes in ["true", "1", "True"] {
-        let (keeps, told) = keeps(&annotated(&original(yes), ""));
-        assert!(keeps, "{yes}");
-        assert_told(&told, &[&format!("{ORIGINAL}: is not supported yet: backends see the node's address")]);
+        assert_eq!(keeps(&annotated(&original(yes), "")), (true, vec![]), "{yes}");
     }
     for garbage in ["yes", "", " true", "TrUe"] {
         let (keeps, told) = keeps(&annotated(&original(garbage), ""));
@@ -54,24 +53,29 @@ fn edge_07_the_clients_address_is_asked_for_as_in_cilium() {
 }
 
 #[test]
+fn edge_07_the_default_is_the_operators_and_each_object_may_differ() {
+    let policy = Policy::default().with_client_address_kept(true);
+    for (annotation, expected) in [("", true), (&*original("false"), false), (&*original("what"), true)] {
+        let parsed = parsed(&annotated(annotation, ""), &policy);
+        assert_eq!(parsed.options.keeps_client_address, expected, "{annotation}");
+    }
+}
+
+#[test]
 fn edge_07_the_older_label_counts_where_no_annotation_does() {
     let label = "labels: {cilium.io/use-original-source-address: \"true\"}";
-    let field = "metadata.labels[\"cilium.io/use-original-source-address\"]: is not supported yet";
-    let (from_label, told) = keeps(&annotated("", label));
-    assert!(from_label);
-    assert_told(&told, &[field]);
+    assert_eq!(keeps(&annotated("", label)), (true, vec![]));
     assert_eq!(keeps(&annotated(&original("false"), label)), (false, vec![]));
     let (keeps, told) = keeps(&annotated(&original("maybe"), label));
     assert!(keeps);
-    assert_told(&told, &[&format!("{ORIGINAL}: \"maybe\" is neither"), field]);
+    assert_told(&told, &[&format!("{ORIGINAL}: \"maybe\" is neither")]);
 }
 
 #[test]
 fn edge_07_what_is_made_for_an_ingress_or_a_gateway_never_keeps_it() {
     for (kind, expected) in [("Ingress", false), ("Gateway", false), ("Deployment", true)] {
         let owner = format!("ownerReferences: [{{apiVersion: v1, kind: {kind}, name: o, uid: u}}]");
-        let (keeps, told) = keeps(&annotated(&original("true"), &owner));
-        assert_eq!((keeps, told.len()), (expected, usize::from(expected)), "{kind} {told:?}");
+        assert_eq!(keeps(&annotated(&original("true"), &owner)), (expected, vec![]), "{kind}");
     }
 }
 
@@ -90,9 +94,16 @@ fn edge_07_annotations_without_an_effect_say_so() {
 
 #[test]
 fn edge_07_an_annotation_that_changes_is_looked_at_again() {
-    let mut world = World::new(&annotated(&original("true"), ""));
-    assert_eq!(world.told().len(), 1);
-    let changes = world.apply(&annotated(&original("false"), ""));
-    assert_eq!(world.told(), Vec::<String>::new());
-    assert_eq!(changed(&changes).len(), 0, "no node is told anything");
+    let filter = "original_src.v3.OriginalSrc";
+    let resources = [listener("l", "r"), routes("r", "direct_response: {status: 200}")];
+    let with = |annotation: &str| config_with("ns", "x", &format!("annotations: {{{annotation}}}"), &resources);
+    let listener = |world: &World| {
+        let sent = world.engine.intents().view("node").get(ResourceKind::Listener.type_url(), "ns/x/l").unwrap();
+        String::from_utf8_lossy(&sent.body).into_owned()
+    };
+    let mut world = World::new(&with(&original("true")));
+    assert!(listener(&world).contains(filter));
+    let changes = world.apply(&with(&original("false")));
+    assert_eq!(changed(&changes).len(), 1, "the listener");
+    assert!(!listener(&world).contains(filter));
 }

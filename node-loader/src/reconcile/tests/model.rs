@@ -15,7 +15,7 @@ use prost::Message as _;
 
 use super::super::*;
 use crate::{
-    datapath::{FrontendState, ServiceId, SourceRange, Sources},
+    datapath::{FrontendState, OnProxyFailure as OnFailure, ServiceId, SourceRange, Sources},
     mentions::mention,
     references::references,
 };
@@ -33,9 +33,19 @@ pub(super) fn assignment(name: &str, revision: u8) -> Resource {
     resource(ENDPOINTS, name, [revision])
 }
 
+/// Of a Service with backends.
 pub(super) fn redirect(name: &str, listener: &str, addresses: &[&str]) -> Resource {
+    redirect_with(name, listener, addresses, true)
+}
+
+/// Of an Ingress, say.
+pub(super) fn redirect_without_backends(name: &str, listener: &str, addresses: &[&str]) -> Resource {
+    redirect_with(name, listener, addresses, false)
+}
+
+fn redirect_with(name: &str, listener: &str, addresses: &[&str], has_backends: bool) -> Resource {
     let frontends = addresses.iter().map(|address| Frontend::new(address.parse().unwrap())).collect();
-    let spec = Redirect { frontends, listener: listener.to_owned(), ..Redirect::default() };
+    let spec = Redirect { frontends, listener: listener.to_owned(), has_backends, ..Redirect::default() };
     resource(REDIRECT, name, spec.encode_to_vec())
 }
 
@@ -71,23 +81,30 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> Self {
-        Self::build("10000-20000", BTreeMap::new(), Vec::new())
+        Self::build("10000-20000", OnProxyFailure::Bypass, BTreeMap::new(), Vec::new())
     }
 
     pub(super) fn with_ports(range: &str) -> Self {
-        Self::build(range, BTreeMap::new(), Vec::new())
+        Self::build(range, OnProxyFailure::Bypass, BTreeMap::new(), Vec::new())
+    }
+
+    /// Services with backends are refused while Envoy is away, which it is at first.
+    pub(super) fn refusing() -> Self {
+        let mut world = Self::build("10000-20000", OnProxyFailure::Refuse, BTreeMap::new(), Vec::new());
+        world.envoy_goes();
+        world
     }
 
     /// Another process after this one, with a fresh Envoy.
     pub(super) fn restarted(kernel: BTreeMap<SocketAddr, Entry>, records: Vec<Record>) -> Self {
-        Self::build("10000-20000", kernel, records)
+        Self::build("10000-20000", OnProxyFailure::Bypass, kernel, records)
     }
 
-    fn build(range: &str, kernel: BTreeMap<SocketAddr, Entry>, records: Vec<Record>) -> Self {
+    fn build(range: &str, on_proxy_failure: OnProxyFailure, kernel: BTreeMap<SocketAddr, Entry>, records: Vec<Record>) -> Self {
         let settings = Settings {
             ports: range.parse().unwrap(),
-            on_proxy_failure: OnProxyFailure::Bypass,
-            ipv6: true,
+            on_proxy_failure,
+            ground: Ground { ipv6: true, groups: true },
             is_free: Box::new(|_| true),
         };
         let mut world = Self {
@@ -161,7 +178,8 @@ impl World {
                 Op::WatchListen(port) => drop(self.watched.insert(port)),
                 Op::SetFrontend(address, entry) => {
                     if entry.state == FrontendState::On {
-                        assert!(self.open_ports().contains(&entry.proxy_port), "{address} leads nowhere");
+                        let shut = entry.proxy_port == 0 && entry.on_proxy_failure != OnFailure::Bypass;
+                        assert!(shut || self.open_ports().contains(&entry.proxy_port), "{address} leads nowhere");
                         self.draining.remove(&address);
                     }
                     if entry.sources == Sources::Listed {
@@ -191,7 +209,7 @@ impl World {
                 Op::Persist(record) => drop(self.disk.insert(record.resource.key(), record)),
                 Op::Forget(key) => drop(self.disk.remove(&key)),
                 Op::TakeBack(key, held) => drop(self.taken_back.insert(key, held)),
-                Op::Tell(_) => {}
+                Op::Tell(_) | Op::KeepClients(_) => {}
             }
         }
         for event in results {
@@ -299,6 +317,13 @@ impl World {
         true
     }
 
+    /// One frontend's connections have had their time, and are still there.
+    pub(super) fn expire(&mut self) {
+        if let Some(address) = self.draining.first().copied() {
+            self.apply(Event::Expired { address });
+        }
+    }
+
     pub(super) fn drain_all(&mut self) {
         while self.drain() {}
     }
@@ -318,7 +343,7 @@ impl World {
         self.apply(Event::EnvoyLost);
     }
 
-    fn envoy_connects(&mut self) {
+    pub(super) fn envoy_connects(&mut self) {
         self.connected = true;
         self.first = self.offer.keys().cloned().collect();
         self.apply(Event::EnvoyConnected);

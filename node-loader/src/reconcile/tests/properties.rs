@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
-    model::{World, assignment, key, redirect, resource},
+    model::{World, assignment, key, redirect, redirect_without_backends, resource},
     *,
 };
 
@@ -32,7 +32,7 @@ fn make(wish: &Wish) -> (axoneme_xds::Key, Option<axoneme_xds::Resource>) {
         5 => resource(LISTENER, "m", fixtures::listener(&["r2"], if version == 2 { &["s"] } else { &[] })),
         6 if version == 2 => redirect("ns/a:80", "l", &["10.0.0.1:80"]),
         6 => redirect("ns/a:80", if version == 3 { "m" } else { "l" }, &["10.0.0.1:80", "10.0.0.2:80"]),
-        7 => redirect("ns/b:80", "m", if version == 2 { &["10.0.0.2:80"] } else { &["10.0.0.3:80"] }),
+        7 => redirect_without_backends("ns/b:80", "m", if version == 2 { &["10.0.0.2:80"] } else { &["10.0.0.3:80"] }),
         _ => resource(CLUSTER, "d", fixtures::cluster("d", &text)),
     };
     (one.key(), (version > 0).then_some(one))
@@ -43,6 +43,7 @@ enum Step {
     Wish(Wish),
     Answer,
     Drain,
+    Expire,
     Quiet,
     EnvoyRestarts,
 }
@@ -56,6 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => wish().prop_map(Step::Wish),
         6 => Just(Step::Answer),
         2 => Just(Step::Drain),
+        1 => Just(Step::Expire),
         1 => Just(Step::Quiet),
         1 => Just(Step::EnvoyRestarts),
     ]
@@ -74,6 +76,7 @@ fn play(world: &mut World, steps: &[Step]) {
             Step::Wish(wish) => wish_for(world, wish),
             Step::Answer => drop(world.envoy_answers()),
             Step::Drain => drop(world.drain()),
+            Step::Expire => world.expire(),
             Step::Quiet => world.apply(Event::Quiet),
             Step::EnvoyRestarts => world.envoy_restarts(),
         }

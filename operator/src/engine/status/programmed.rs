@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use axoneme_api::intent::PROXY_CRASHED;
+use axoneme_api::intent::{PROXY_AWAY, PROXY_CRASHED};
 
 use super::{ConditionDraft, list};
 use crate::intents::Programmed;
@@ -30,6 +30,8 @@ pub enum ProgrammedReason {
     Rejected,
     /// Envoy died of it on some node.
     ProxyCrashed,
+    /// Envoy does not run on some node.
+    ProxyAway,
     /// The present version is refused; nodes run the last good one.
     LastGoodVersion,
     /// The object is refused and never had a good version, or lost all that it wants to older objects.
@@ -40,12 +42,13 @@ pub enum ProgrammedReason {
 
 impl ProgrammedReason {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Programmed,
         Self::Pending,
         Self::NotConnected,
         Self::Rejected,
         Self::ProxyCrashed,
+        Self::ProxyAway,
         Self::LastGoodVersion,
         Self::NotAccepted,
         Self::NoNodes,
@@ -60,6 +63,7 @@ impl ProgrammedReason {
             Self::NotConnected => "NotConnected",
             Self::Rejected => "Rejected",
             Self::ProxyCrashed => "ProxyCrashed",
+            Self::ProxyAway => "ProxyAway",
             Self::LastGoodVersion => "LastGoodVersion",
             Self::NotAccepted => "NotAccepted",
             Self::NoNodes => "NoNodes",
@@ -113,15 +117,15 @@ pub(super) fn condition(programmed: &Programmed, standing: Standing) -> Conditio
 }
 
 fn reason(programmed: &Programmed, standing: Standing) -> ProgrammedReason {
-    let mut rejections = programmed.rejections.iter().peekable();
+    let rejections = &programmed.rejections;
+    let all_away = || rejections.iter().all(|it| it.message.starts_with(PROXY_AWAY));
     match () {
         () if programmed.nodes == 0 && !standing.accepted => ProgrammedReason::NotAccepted,
         () if programmed.nodes == 0 => ProgrammedReason::NoNodes,
         () if standing.outdated => ProgrammedReason::LastGoodVersion,
-        () if rejections.peek().is_some() => {
-            let crashed = rejections.any(|it| it.message.starts_with(PROXY_CRASHED));
-            if crashed { ProgrammedReason::ProxyCrashed } else { ProgrammedReason::Rejected }
-        }
+        () if rejections.iter().any(|it| it.message.starts_with(PROXY_CRASHED)) => ProgrammedReason::ProxyCrashed,
+        () if !rejections.is_empty() && all_away() => ProgrammedReason::ProxyAway,
+        () if !rejections.is_empty() => ProgrammedReason::Rejected,
         () if programmed.done == programmed.nodes => ProgrammedReason::Programmed,
         () if programmed.waiting.is_empty() => ProgrammedReason::NotConnected,
         () => ProgrammedReason::Pending,
@@ -132,7 +136,8 @@ fn reason(programmed: &Programmed, standing: Standing) -> ProgrammedReason {
 fn refusals(programmed: &Programmed) -> Vec<String> {
     let mut alike = BTreeMap::<(&Arc<str>, &str), Vec<Arc<str>>>::new();
     for rejection in &programmed.rejections {
-        let words = rejection.message.strip_prefix(PROXY_CRASHED).unwrap_or(&rejection.message);
+        let words = [PROXY_CRASHED, PROXY_AWAY].iter().find_map(|prefix| rejection.message.strip_prefix(prefix));
+        let words = words.unwrap_or(&rejection.message);
         alike.entry((&rejection.resource, words)).or_default().push(rejection.node.clone());
     }
     let text = |((resource, words), nodes): ((&Arc<str>, &str), Vec<Arc<str>>)| {

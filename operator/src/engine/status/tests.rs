@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use axoneme_api::intent::PROXY_CRASHED;
+use axoneme_api::intent::{PROXY_AWAY, PROXY_CRASHED};
 
 use super::*;
 use crate::intents::Rejection;
@@ -38,6 +38,16 @@ fn a_crash_of_the_proxy_has_a_reason_of_its_own() {
     let (reason, message) = condition(&programmed);
     assert_eq!(reason, "ProxyCrashed");
     assert!(message.contains("n2 refused default/a/l: died twice of it"), "{message}");
+}
+
+#[test]
+fn a_proxy_that_is_away_has_a_reason_of_its_own_unless_something_worse_is_told() {
+    let away = refused("n1", &format!("{PROXY_AWAY}Envoy does not run; new connections go around it"));
+    let mut programmed = Programmed { nodes: 2, done: 1, rejections: vec![away], ..Programmed::default() };
+    let told = "1/2 nodes; n1 refused default/a/l: Envoy does not run; new connections go around it";
+    assert_eq!(condition(&programmed), ("ProxyAway", told.to_owned()));
+    programmed.rejections.push(refused("n2", "bad regex"));
+    assert_eq!(condition(&programmed).0, "Rejected");
 }
 
 #[test]

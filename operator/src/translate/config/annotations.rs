@@ -1,6 +1,7 @@
 //! Annotations of an Envoy config. They never refuse it: a value that does not parse is told and leaves the default.
 
 use axoneme_api::names;
+use axoneme_envoy::Policy;
 
 use crate::problem::{Problem, Reason};
 use crate::source::EnvoyConfig;
@@ -11,8 +12,7 @@ const OF_CILIUMS_FILTERS: [&str; 2] = ["inject-cilium-filters", "is-l7lb"];
 /// What annotations ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Backends are to see the client's address. Asked for only: the node-loader does not do it yet, and the object says
-    /// so.
+    /// Backends are to see the client's address.
     pub keeps_client_address: bool,
 }
 
@@ -20,8 +20,8 @@ impl Options {
     /// Understands the annotations of an object, and what there is to say of them.
     ///
     /// As in Cilium, what is made for an Ingress or a Gateway never keeps the client's address, whatever is written on it;
-    /// else the annotation counts, and the older label where there is none. The default is ours: not to keep it.
-    pub(super) fn of(config: &EnvoyConfig) -> (Self, Vec<Problem>) {
+    /// else the annotation counts, and the older label where there is none. The default is the policy's.
+    pub(super) fn of(config: &EnvoyConfig, policy: &Policy) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
         let annotation = |key: &str| format!("metadata.annotations[\"{}{key}\"]", names::CONFIG_PREFIX);
         for (key, value) in &config.annotations {
@@ -44,13 +44,8 @@ impl Options {
         let label = config.original_source_label.as_ref();
         let label = label.map(|value| (value, format!("metadata.labels[\"{}\"]", names::ORIGINAL_SOURCE_LABEL)));
         let mut places = written.into_iter().chain(label);
-        let told = places.find_map(|(value, field)| Some((boolean(value, &field, &mut problems)?, field)));
-        if let Some((true, field)) = &told {
-            let why = "is not supported yet: backends see the node's address, and HTTP backends the client's in \
-                       `x-forwarded-for`";
-            problems.push(Problem::warning(Reason::Unsupported, field, why));
-        }
-        (Self { keeps_client_address: told.is_some_and(|(wanted, _)| wanted) }, problems)
+        let told = places.find_map(|(value, field)| boolean(value, &field, &mut problems));
+        (Self { keeps_client_address: told.unwrap_or(policy.keeps_client_address()) }, problems)
     }
 }
 

@@ -1,0 +1,95 @@
+//! Upstream connections that speak from their client's address.
+//!
+//! Their replies are addressed to the client, who never asked for them. So the hook that sees a reply first looks for the proxy's
+//! socket and marks the packet as taken. Where no hook would see replies, the socket speaks from the node's address after all.
+
+use core::mem::MaybeUninit;
+
+use axoneme_bpf_common::{Keeping, Marks, Near, Place};
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::bpf_fib_lookup as Route,
+    helpers::{bpf_fib_lookup, bpf_skb_store_bytes},
+    programs::TcContext,
+};
+
+use crate::{
+    maps, mark,
+    packet::{Family, Flow},
+    socket::{Socket, word, words},
+};
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+/// The mark of an upstream socket that is about to dial; `None` where it stays as it is.
+///
+/// Replies come by a hook of this node when it has the backend, or has the client and a backend that is not behind an unseen
+/// device. They never do when both are elsewhere, when a pod asks itself, or when a process of the node answers a pod.
+#[inline(always)]
+pub(crate) fn mark_of(bound: &[u8; 16], destination: &[u8; 16], marks: &Marks, keeping: &Keeping) -> Option<u32> {
+    let (client, backend) = (maps::near(bound), maps::near(destination));
+    let (own, pod, unseen) = (Near::Own as u32, Near::Pod as u32, Near::Unseen as u32);
+    let [first, second, _, last] = words(bound);
+    // Bound to no address, IPv4 or IPv6: the kernel chooses the node's.
+    if first | second | last == 0 || client == own {
+        return None;
+    }
+    let seen = backend == pod || (client == pod && backend != own && backend != unseen);
+    let seen = seen && !same(bound, destination);
+    Some(if seen { marks.original_source } else { keeping.node_source })
+}
+
+/// Takes a packet, which is to no frontend, if it belongs to such a connection.
+#[inline(always)]
+pub(crate) fn reply(ctx: &TcContext, place: Place, marks: &Marks, flow: &Flow) -> Option<()> {
+    maps::keeping()?;
+    // SAFETY: the running program's context.
+    let socket = unsafe { Socket::of_connection(ctx.as_ptr(), flow) }?;
+    let kept = match socket.mark() {
+        Some(mark) => mark & marks.mask == marks.original_source,
+        // One that is over shows no mark; but with an address of the node's own it was none of these.
+        None => socket.is_over() && maps::near(&flow.destination) != Near::Own as u32,
+    };
+    if !kept {
+        return None;
+    }
+    mark::set(ctx, marks, marks.taken);
+    if place as u32 == Place::Container as u32 {
+        lift(ctx, flow);
+    }
+    Some(())
+}
+
+/// Between two pods of a bridge, a packet has the link-layer address of the other pod and would never come up to the node: it gets
+/// that of the bridge. Where it comes up anyway, nobody looks at that address any more.
+#[inline(always)]
+fn lift(ctx: &TcContext, flow: &Flow) {
+    let mut route = MaybeUninit::<Route>::zeroed();
+    // SAFETY: all zeros are a route; each half of its unions is plain numbers; the helpers get sizes of what they are given.
+    unsafe {
+        let to = route.as_mut_ptr();
+        (*to).ifindex = (*ctx.skb.skb).ifindex;
+        match flow.family {
+            Family::V4 => {
+                (*to).family = AF_INET;
+                (*to).__bindgen_anon_3.ipv4_src = word(&flow.source, 12);
+                (*to).__bindgen_anon_4.ipv4_dst = word(&flow.destination, 12);
+            }
+            Family::V6 => {
+                (*to).family = AF_INET6;
+                (*to).__bindgen_anon_3.ipv6_src = words(&flow.source);
+                (*to).__bindgen_anon_4.ipv6_dst = words(&flow.destination);
+            }
+        }
+        if bpf_fib_lookup(ctx.as_ptr(), to, size_of::<Route>() as i32, 0) == 0 {
+            let device = &raw const (*to).smac;
+            bpf_skb_store_bytes(ctx.skb.skb, 0, device.cast(), 6, 0);
+        }
+    }
+}
+
+#[inline(always)]
+fn same(a: &[u8; 16], b: &[u8; 16]) -> bool {
+    words(a) == words(b)
+}

@@ -1,0 +1,51 @@
+//! The switch: whether upstream connections speak from their client's address.
+
+use axoneme_bpf_common as bpf;
+use aya::{
+    Ebpf,
+    maps::{Array, MapData},
+};
+
+use super::{
+    config::Config,
+    frontends::{map_error, take},
+    netfilter,
+};
+use crate::datapath::DatapathError;
+
+const KEEPING: &str = "KEEPING";
+
+/// The map that the programs look at, and the chain of nftables that belongs to it.
+pub(crate) struct Keeping {
+    map: Array<MapData, bpf::Keeping>,
+    config: Config,
+}
+
+impl Keeping {
+    /// Takes the map over, and with it what an earlier process had switched on.
+    pub(crate) fn take(ebpf: &mut Ebpf, config: Config) -> Result<Self, DatapathError> {
+        Ok(Self { map: take(ebpf, KEEPING)?, config })
+    }
+
+    pub(crate) fn is_on(&self) -> Result<bool, DatapathError> {
+        let value = self.map.get(&0, 0).map_err(|error| map_error(KEEPING, "read", error))?;
+        Ok(value.on != 0)
+    }
+
+    /// Nothing is marked that nftables does not know of yet, or does not any more.
+    pub(crate) fn set(&mut self, on: bool) -> Result<(), DatapathError> {
+        if self.is_on()? == on {
+            return Ok(());
+        }
+        if on {
+            netfilter::install(&self.config, true)?;
+        }
+        let value = bpf::Keeping { on: on.into(), node_source: self.config.marks.node_source };
+        self.map.set(0, value, 0).map_err(|error| map_error(KEEPING, "write", error))?;
+        if !on {
+            netfilter::install(&self.config, false)?;
+        }
+        tracing::info!(on, "upstream connections from the client's address");
+        Ok(())
+    }
+}
