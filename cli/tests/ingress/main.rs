@@ -6,6 +6,7 @@ mod affinity;
 #[path = "../support/certificates.rs"]
 mod certificates;
 mod curl;
+mod cve;
 mod floods;
 mod grpc;
 mod headers;
@@ -23,6 +24,7 @@ mod rotation;
 mod routing;
 mod scene;
 mod shared;
+mod shared_passthrough;
 mod shared_tls;
 mod smuggling;
 mod streams;

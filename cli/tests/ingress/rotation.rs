@@ -53,7 +53,7 @@ impl Kept {
 }
 
 #[test]
-fn edge_17_a_certificate_comes_rotates_breaks_and_goes_and_nobody_else_notices() {
+fn edge_17_cve_2024_42486_a_certificate_comes_rotates_breaks_and_goes_and_nobody_else_notices() {
     let rules = ["mine.example", "other.example"].map(|host| rule(host, &[&path("Prefix", "/", "web")]));
     let tls = "[{hosts: [mine.example], secretName: mine}, {hosts: [other.example], secretName: other}]";
     let web = ingress("web", "", &format!("tls: {tls}\n  rules: [{}]", rules.join(", ")));
