@@ -82,6 +82,18 @@ fn an_ingress_by_its_host() {
 }
 
 #[test]
+fn a_shared_name_that_is_passed_through() {
+    let ask = |url: &str| axonctl(&["explain", "--node=node-a", url, "shared.yaml"]);
+    let said = ask("https://db.shared.example/");
+    assert_eq!(said.code, 0, "{said:?}");
+    for wanted in ["filter chain passthrough:db.shared.example", "shop:db:443:tcp", "10.0.0.7:8443"] {
+        assert!(said.out.contains(wanted), "{wanted:?} is not in {}", said.out);
+    }
+    let said = ask("http://db.shared.example/");
+    assert!(said.out.contains("https"), "{said:?}");
+}
+
+#[test]
 fn a_service_that_is_not_there() {
     story("no-service", 1, "nowhere.shop.svc.cluster.local", &[]);
 }

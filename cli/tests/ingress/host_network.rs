@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use crate::certificates::Pair;
 use crate::curl::Curl;
+use crate::passthrough::{BODY, tls_server};
 use crate::scene::{Scene, ingress, path, rule};
 
 const FLAG: &str = "--ingress-hostnetwork-enabled=true";
@@ -73,12 +74,21 @@ fn edge_20_all_of_shared_mode_at_one_port() {
         let spec = format!("rules: [{}]", rule(host, &[&path("Prefix", "/", service)]));
         ingress(name, "ingress.cilium.io/loadbalancer-mode: shared", &spec)
     };
-    let manifests = [shared("web", "web.example", "web"), shared("api", "api.example", "api")].concat();
+    let passed =
+        shared("db", "db.example", "db").replace("shared}", "shared, ingress.cilium.io/tls-passthrough: enabled}");
+    let manifests = [shared("web", "web.example", "web"), shared("api", "api.example", "api"), passed].concat();
     let flags = [FLAG, "--ingress-hostnetwork-shared-listener-port=8090"];
     let scene = Scene::start_with("ing-host-all", &[], &manifests, &flags);
     for ip in scene.node().address.each() {
         for name in ["web", "api"] {
             scene.until(&ask(&format!("http://{name}.example/"), ip, 8090), |answer| answer.body == name);
         }
+    }
+    let backend = Pair::of(&["db.example"]);
+    tls_server(&scene.pods[0], 8443, &backend);
+    scene.publish("db", "", &scene.pods[0], 8443);
+    let trusted = backend.file();
+    for ip in scene.node().address.each() {
+        scene.until(&ask("https://db.example/", ip, 8090).trust(&trusted), |answer| answer.body == BODY);
     }
 }

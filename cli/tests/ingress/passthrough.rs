@@ -16,10 +16,10 @@ use tokio_rustls::rustls::{
 use crate::certificates::Pair;
 use crate::scene::{Scene, ingress, path, rule};
 
-const BODY: &str = "the backend itself";
+pub(crate) const BODY: &str = "the backend itself";
 
 /// A server in a pod that ends TLS with its own certificate, and answers each connection once.
-fn tls_server(pod: &Namespace, port: u16, pair: &Pair) {
+pub(crate) fn tls_server(pod: &Namespace, port: u16, pair: &Pair) {
     let chain = vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
     let config = Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap());
@@ -75,6 +75,8 @@ fn edge_19_the_client_sees_the_certificate_of_the_backend_itself() {
     // Beside it, at the same address, what ends here.
     let mine = scene.curl("https://own.example/").trust(&trust_own);
     assert_eq!(scene.until(&mine, |answer| answer.status == 200).body, "web");
+    // Who asks for the one on a connection for the other is sent to a connection of its own.
+    assert_eq!(mine.clone().header("host: db.example").ask(&scene.outside).status, 421);
     assert_eq!(scene.get("http://db.example/a").header("location"), "https://db.example/a");
 
     // Closed at once: who waits in vain gives up with 28.
