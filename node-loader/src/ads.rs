@@ -1,12 +1,13 @@
 //! Envoy's side: the xDS server on a Unix socket.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     os::unix::fs::PermissionsExt as _,
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicI32, AtomicUsize, Ordering},
+        atomic::{AtomicI32, Ordering},
     },
 };
 
@@ -14,8 +15,9 @@ use axoneme_xds::{
     Key, Outcome, Policy, Resource, Store, View,
     grpc::{AdsServer, Caller, Event as StreamEvent, Host, Hub, Views, server_builder},
     proto::SemanticVersion,
-    type_urls::CLUSTER,
+    type_urls::{CLUSTER, LISTENER},
 };
+use parking_lot::Mutex;
 use tokio::{
     net::UnixListener,
     sync::{mpsc::UnboundedSender, oneshot},
@@ -24,30 +26,42 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::server::UdsConnectInfo};
 
-use crate::{reconcile::Event, references::assignment};
+use crate::{listener::seated, reconcile::Event, references::assignment, seat::Seat};
 
 /// What Envoy is offered.
 #[derive(Debug, Default)]
 pub struct Offer(pub Store);
 
 impl Views for Offer {
-    fn view<'a>(&'a self, _: &'a str) -> Box<dyn View + 'a> {
-        Box::new(self)
+    fn view<'a>(&'a self, node_id: &'a str) -> Box<dyn View + 'a> {
+        Box::new(Seated { offer: self, seat: Seat::of(node_id) })
     }
 }
 
-impl View for Offer {
+/// What the Envoy of one seat is offered: the same as the other's, at addresses of its own.
+struct Seated<'a> {
+    offer: &'a Offer,
+    seat: Seat,
+}
+
+impl View for Seated<'_> {
+    /// The version is that of the first seat's, so that nobody needs to know who answered.
     fn get(&self, type_url: &str, name: &str) -> Option<Resource> {
-        self.0.get(type_url, name)
+        let resource = self.offer.0.get(type_url, name)?;
+        if type_url == LISTENER {
+            let body = seated(&resource.body, self.seat);
+            return Some(Resource { body, ..resource });
+        }
+        Some(resource)
     }
 
     fn names(&self, type_url: &str) -> Vec<Arc<str>> {
-        self.0.names(type_url)
+        self.offer.0.names(type_url)
     }
 
     /// An assignment is not always called like its cluster.
     fn follow(&self, type_url: &str, name: &str) -> Option<Key> {
-        assignment(&self.0.get(type_url, name).filter(|_| type_url == CLUSTER)?.body)
+        assignment(&self.offer.0.get(type_url, name).filter(|_| type_url == CLUSTER)?.body)
     }
 }
 
@@ -57,14 +71,24 @@ pub enum Heard {
     /// Something that the core wants to know.
     Event(Event),
     /// Envoy opens a stream. It is told nothing before `go`.
-    Opening {
-        /// Whether it is the one that was there before.
-        same: bool,
-        /// Envoy's version, if it says one.
-        version: Option<SemanticVersion>,
-        /// To be sent or dropped.
-        go: oneshot::Sender<()>,
-    },
+    Opening(Opening),
+    /// The Envoy of one seat has gone, and this one is left.
+    Remains(Seat),
+}
+
+/// An Envoy that comes.
+#[derive(Debug)]
+pub struct Opening {
+    /// Where it sits.
+    pub seat: Seat,
+    /// Whether it is the one that was there before.
+    pub same: bool,
+    /// Whether another one is at work on the other seat.
+    pub beside: bool,
+    /// Envoy's version, if it says one.
+    pub version: Option<SemanticVersion>,
+    /// To be sent or dropped.
+    pub go: oneshot::Sender<()>,
 }
 
 /// Whoever may open the socket may look; what it says becomes events.
@@ -72,8 +96,38 @@ struct Ears {
     events: UnboundedSender<Heard>,
     /// The process of the last stream, as far as it can be seen from here. It cannot from another container.
     process: AtomicI32,
-    /// More than one for a moment, when Envoy comes back before its old stream is known to be dead.
-    streams: AtomicUsize,
+    /// By seat. More than one for a moment, when Envoy comes back before its old stream is known to be dead.
+    streams: Mutex<Streams>,
+}
+
+/// How many streams are open.
+#[derive(Debug, Default)]
+struct Streams(BTreeMap<Seat, usize>);
+
+impl Streams {
+    fn all(&self) -> usize {
+        self.0.values().sum()
+    }
+
+    fn at(&self, seat: Seat) -> usize {
+        self.0.get(&seat).copied().unwrap_or(0)
+    }
+
+    /// Counts one, and tells the first of all.
+    fn opened(&mut self, seat: Seat) -> Option<Heard> {
+        *self.0.entry(seat).or_default() += 1;
+        (self.all() == 1).then_some(Heard::Event(Event::EnvoyConnected))
+    }
+
+    /// Counts one less, and tells who is left if that was the last one of its seat.
+    fn closed(&mut self, seat: Seat) -> Option<Heard> {
+        let open = self.0.entry(seat).or_default();
+        *open = open.saturating_sub(1);
+        if self.all() == 0 {
+            return Some(Heard::Event(Event::EnvoyLost));
+        }
+        (self.at(seat) == 0).then_some(Heard::Remains(seat.other()))
+    }
 }
 
 impl Host for Ears {
@@ -81,28 +135,32 @@ impl Host for Ears {
         let peer = caller.extensions.get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
         let process = peer.and_then(|peer| peer.pid()).unwrap_or_default();
         let same = self.process.swap(process, Ordering::Relaxed) == process && process != 0;
+        let seat = Seat::of(&caller.node.id);
+        let beside = self.streams.lock().at(seat.other()) > 0;
         let (go, gone) = oneshot::channel();
         let version = caller.node.user_agent_build_version.and_then(|build| build.version);
-        let _ = self.events.send(Heard::Opening { same: same || caller.holds, version, go });
+        let opening = Opening { seat, same: same || caller.holds, beside, version, go };
+        let _ = self.events.send(Heard::Opening(opening));
         // Dropped only while the node shuts down.
         let _ = gone.await;
         Ok(caller.node.id.into())
     }
 
     fn observe(&self, event: StreamEvent) {
-        let event = match event {
-            StreamEvent::Opened { .. } if self.streams.fetch_add(1, Ordering::Relaxed) == 0 => Event::EnvoyConnected,
-            StreamEvent::Closed { .. } if self.streams.fetch_sub(1, Ordering::Relaxed) == 1 => Event::EnvoyLost,
-            StreamEvent::Opened { .. } | StreamEvent::Closed { .. } => return,
-            StreamEvent::Outcome { outcome, .. } => match outcome {
-                Outcome::Acked { type_url, name, version } => Event::Accepted { key: (type_url, name), version },
-                Outcome::Nacked { type_url, name, version, message } => {
-                    Event::Refused { key: (type_url, name), version, message }
-                }
-            },
+        let heard = match event {
+            StreamEvent::Opened { subscriber, .. } => self.streams.lock().opened(Seat::of(&subscriber)),
+            StreamEvent::Closed { subscriber, .. } => self.streams.lock().closed(Seat::of(&subscriber)),
+            StreamEvent::Outcome { outcome: Outcome::Acked { type_url, name, version }, .. } => {
+                Some(Heard::Event(Event::Accepted { key: (type_url, name), version }))
+            }
+            StreamEvent::Outcome { outcome: Outcome::Nacked { type_url, name, version, message }, .. } => {
+                Some(Heard::Event(Event::Refused { key: (type_url, name), version, message }))
+            }
         };
-        // Nobody listens only while the node shuts down.
-        let _ = self.events.send(Heard::Event(event));
+        if let Some(heard) = heard {
+            // Nobody listens only while the node shuts down.
+            let _ = self.events.send(heard);
+        }
     }
 }
 
@@ -130,7 +188,7 @@ pub async fn serve(
     events: UnboundedSender<Heard>,
     shutdown: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    let host = Ears { events, process: AtomicI32::new(0), streams: AtomicUsize::new(0) };
+    let host = Ears { events, process: AtomicI32::new(0), streams: Mutex::default() };
     let service = AdsServer::new(hub.clone(), Policy::envoy(), Arc::new(host));
     let stop = async move {
         shutdown.cancelled().await;
@@ -138,4 +196,21 @@ pub async fn serve(
     };
     let incoming = UnixListenerStream::new(listener);
     server_builder().add_service(service).serve_with_incoming_shutdown(incoming, stop).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_goes_leaves_the_other_and_only_the_last_one_is_missed() {
+        let mut streams = Streams::default();
+        assert!(matches!(streams.opened(Seat::First), Some(Heard::Event(Event::EnvoyConnected))));
+        assert!(streams.opened(Seat::Second).is_none());
+        // It comes back before its old stream is known to be dead.
+        assert!(streams.opened(Seat::First).is_none());
+        assert!(streams.closed(Seat::First).is_none());
+        assert!(matches!(streams.closed(Seat::First), Some(Heard::Remains(Seat::Second))));
+        assert!(matches!(streams.closed(Seat::Second), Some(Heard::Event(Event::EnvoyLost))));
+    }
 }

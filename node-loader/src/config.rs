@@ -8,7 +8,7 @@ use std::{
 
 use tonic::transport::{Channel, Uri};
 
-use crate::{kernel, ports::PortRange};
+use crate::{kernel, ports::PortRange, seat::Seat};
 
 /// The settings of one node. Two nodes on one machine need their own `run_dir`, `kernel.pin_dir` and network namespace.
 #[derive(Debug, Clone)]
@@ -30,6 +30,11 @@ pub struct Config {
     pub envoy: Option<EnvoyBinary>,
     /// Whether Envoy may load the module that finds the routes of a host by hash.
     pub envoy_module: UseModule,
+    /// Folder for what is in force, if it is to outlive what happens to `run_dir`: then a node that reboots while the operator is
+    /// away serves what it served. It holds private keys. `None` is `run_dir`.
+    pub state_dir: Option<PathBuf>,
+    /// Wait while another loader is at work here, to take over when it ends.
+    pub waits_for_place: bool,
     /// Undo everything in the kernel at the end, and forget all state. Otherwise traffic flows on without the loader.
     pub cleanup_on_exit: bool,
     /// The kernel's side.
@@ -96,6 +101,8 @@ impl Config {
             metrics_address: None,
             envoy: None,
             envoy_module: UseModule::Auto,
+            state_dir: None,
+            waits_for_place: false,
             cleanup_on_exit: false,
             kernel: kernel::Config::default(),
         }
@@ -107,10 +114,10 @@ impl Config {
         self.run_dir.join("xds.sock")
     }
 
-    /// Unix socket of Envoy's admin interface.
+    /// Unix socket of the admin interface of a seat's Envoy.
     #[must_use]
-    pub fn admin_socket(&self) -> PathBuf {
-        self.run_dir.join("admin.sock")
+    pub fn admin_socket(&self, seat: Seat) -> PathBuf {
+        self.run_dir.join(seat.file("admin", "sock"))
     }
 
     /// Unix socket that answers `GET /status`.
@@ -122,13 +129,13 @@ impl Config {
     /// Folder of the last applied set.
     #[must_use]
     pub fn state_dir(&self) -> PathBuf {
-        self.run_dir.join("state")
+        self.state_dir.as_ref().unwrap_or(&self.run_dir).join("state")
     }
 
     /// Folder of what Envoy is not known to live with.
     #[must_use]
     pub fn suspects_dir(&self) -> PathBuf {
-        self.run_dir.join("suspects")
+        self.state_dir.as_ref().unwrap_or(&self.run_dir).join("suspects")
     }
 
     /// Folder of the module for Envoy, which must look there: [`crate::envoy_module::SEARCH_PATH`].
@@ -139,15 +146,15 @@ impl Config {
 
     /// Where the bootstrap of an Envoy of ours is written.
     #[must_use]
-    pub fn bootstrap_file(&self) -> PathBuf {
-        self.run_dir.join("envoy.json")
+    pub fn bootstrap_file(&self, seat: Seat) -> PathBuf {
+        self.run_dir.join(seat.file("envoy", "json"))
     }
 
-    /// Envoy's bootstrap, JSON.
+    /// The bootstrap of a seat's Envoy, JSON.
     #[must_use]
-    pub fn bootstrap(&self) -> String {
-        let (xds, admin) = (self.xds_socket(), self.admin_socket());
-        let bootstrap = axoneme_envoy::bootstrap::Bootstrap::new(&self.node_name, &xds, &admin);
+    pub fn bootstrap(&self, seat: Seat) -> String {
+        let (node, xds, admin) = (seat.node_id(&self.node_name), self.xds_socket(), self.admin_socket(seat));
+        let bootstrap = axoneme_envoy::bootstrap::Bootstrap::new(&node, &xds, &admin);
         format!("{:#}\n", bootstrap.to_json())
     }
 }

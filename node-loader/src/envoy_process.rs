@@ -25,10 +25,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, EnvoyBinary, envoy_module::SEARCH_PATH, metrics::ENVOY_EXITS, pacing::Pacing};
+use crate::{Config, EnvoyBinary, envoy_module::SEARCH_PATH, metrics::ENVOY_EXITS, pacing::Pacing, seat::Seat};
 
 /// How long Envoy may take to end.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long Envoy asks the connections of a listener that it was told to drop to go, before it ends them; the chart says the same.
+pub(crate) const DRAIN_TIME: Duration = Duration::from_secs(30);
 
 /// Level, logger and text, one line each.
 const LOG_FORMAT: &str = "%l\t%n\t%j";
@@ -62,8 +65,8 @@ pub enum EnvoyError {
 /// # Errors
 /// When it cannot be started at all. One that ends is started again after a pause, 50 ms at first.
 pub async fn supervise(config: Config, binary: EnvoyBinary, shutdown: CancellationToken) -> Result<(), EnvoyError> {
-    let bootstrap = config.bootstrap_file();
-    fs::write(&bootstrap, config.bootstrap())
+    let bootstrap = config.bootstrap_file(Seat::First);
+    fs::write(&bootstrap, config.bootstrap(Seat::First))
         .map_err(|source| EnvoyError::Bootstrap { path: bootstrap.clone(), source })?;
     let mut pacing = Pacing::default();
     loop {
@@ -87,11 +90,12 @@ pub async fn supervise(config: Config, binary: EnvoyBinary, shutdown: Cancellati
 
 fn start(config: &Config, binary: &EnvoyBinary) -> Result<Child, EnvoyError> {
     let mut command = Command::new(&binary.path);
+    let drain_time = DRAIN_TIME.min(config.drain_timeout).as_secs().max(1).to_string();
     command
         .env(SEARCH_PATH, config.modules_dir())
         .arg("--config-path")
-        .arg(config.bootstrap_file())
-        .args(["--disable-hot-restart", "--drain-time-s", "30", "--log-level", "warning"])
+        .arg(config.bootstrap_file(Seat::First))
+        .args(["--disable-hot-restart", "--drain-time-s", &drain_time, "--log-level", "warning"])
         .args(["--log-format", LOG_FORMAT, "--concurrency", &binary.concurrency.to_string()])
         .stdin(Stdio::null())
         // Envoy prints nothing there by itself: these are access logs of users.

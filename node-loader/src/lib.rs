@@ -3,6 +3,7 @@
 //! It knows the kernel and nothing of Kubernetes. [`run()`] takes intents from the operator, lets [`reconcile`] decide, offers
 //! resources to Envoy over a Unix socket ([`ads`]) and moves addresses in the kernel ([`datapath`], [`kernel`]).
 
+mod admin;
 pub mod ads;
 pub mod config;
 pub mod datapath;
@@ -22,6 +23,7 @@ pub mod quarantine;
 pub mod reconcile;
 pub mod references;
 pub mod run;
+pub mod seat;
 pub mod state_file;
 pub mod status;
 pub mod supervise;

@@ -13,8 +13,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use axoneme_node::{
-    Config, Endpoint, EnvoyBinary, OnProxyFailure, Operator, UseModule, config, kernel, ports::PortRange, run, status,
-    supervise,
+    Config, Endpoint, EnvoyBinary, OnProxyFailure, Operator, UseModule, config, kernel, ports::PortRange, run,
+    seat::Seat, status, supervise,
 };
 use clap::{Args, Parser, Subcommand};
 use tokio::{
@@ -51,6 +51,8 @@ enum Command {
     Status(RunDir),
     /// Run Envoy as the first process of its container, and start it again at once when it crashes.
     Supervise(Supervise),
+    /// Succeed if a supervised Envoy serves, for a probe.
+    Ready(Ready),
     /// Copy this program to a file, for a container whose image does not have it.
     Install {
         /// The file.
@@ -60,9 +62,36 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Supervise {
+    /// The node's folder for sockets and state: the program is this node's Envoy. It gets its bootstrap from here, a place of its
+    /// own beside an older one, and lets its clients go before it ends.
+    #[arg(long, env = "AXONEME_RUN_DIR", requires = "node_name")]
+    run_dir: Option<PathBuf>,
+    /// The node's name, as the operator knows it.
+    #[arg(long, env = "AXONEME_NODE_NAME")]
+    node_name: Option<String>,
+    /// Seconds that clients may take to leave after SIGTERM.
+    #[arg(long, env = "AXONEME_ENVOY_DRAIN_TIME", default_value_t = 30)]
+    drain_time: u64,
+    #[command(flatten)]
+    instance: Instance,
     /// The program and its arguments.
     #[arg(last = true, required = true, num_args = 1.., value_name = "PROGRAM")]
     command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+struct Ready {
+    #[command(flatten)]
+    run_dir: RunDir,
+    #[command(flatten)]
+    instance: Instance,
+}
+
+#[derive(Debug, Args)]
+struct Instance {
+    /// What tells this Envoy from the one that it takes over from, such as the name of its pod.
+    #[arg(long, env = "AXONEME_INSTANCE", default_value = "envoy")]
+    instance: String,
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +125,10 @@ struct Run {
     name: NodeName,
     #[command(flatten)]
     run_dir: RunDir,
+    /// Folder for what is in force, in place of the one above. It holds private keys; one that outlives a boot lets a node that
+    /// reboots while the operator is away serve what it served.
+    #[arg(long, env = "AXONEME_STATE_DIR")]
+    state_dir: Option<PathBuf>,
     #[command(flatten)]
     kernel: KernelFlags,
     /// The operator, `https://HOST:PORT`.
@@ -211,18 +244,32 @@ async fn command(command: Command) -> Result<ExitCode> {
         Command::Bootstrap(flags) => bootstrap(&flags)?,
         Command::Cleanup(flags) => kernel::cleanup(&flags.config()).await?,
         Command::Status(RunDir { run_dir }) => print_status(&run_dir).await?,
-        Command::Supervise(flags) => return supervised(flags.command).await,
+        Command::Supervise(flags) => return supervised(flags).await,
+        Command::Ready(flags) => return ready(flags).await,
         Command::Install { file } => install(&file)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn supervised(command: Vec<OsString>) -> Result<ExitCode> {
-    let mut words = command.into_iter();
+async fn supervised(flags: Supervise) -> Result<ExitCode> {
+    let mut words = flags.command.into_iter();
     let program = words.next().context("no program is named")?;
-    let ended = supervise::supervise(program, words.collect()).await?;
+    let node = flags.run_dir.zip(flags.node_name).map(|(run_dir, name)| supervise::Node {
+        config: Config { run_dir, ..Config::new(name) },
+        drain_time: Duration::from_secs(flags.drain_time),
+        instance: flags.instance.instance,
+    });
+    let ended = supervise::supervise(program, words.collect(), node).await?;
     tracing::info!(%ended, "the program ended, and so does its supervisor");
     Ok(supervise::exit_code(ended).into())
+}
+
+async fn ready(flags: Ready) -> Result<ExitCode> {
+    // A probe knows no node: it looks for files only.
+    let config = Config { run_dir: flags.run_dir.run_dir, ..Config::new("") };
+    let ready = supervise::is_ready(&config, &flags.instance.instance).await;
+    let ready = ready.with_context(|| format!("look for Envoy in {}", config.run_dir.display()))?;
+    Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// In one step, so that a file that runs can be replaced.
@@ -241,6 +288,8 @@ async fn run_node(flags: Run) -> Result<()> {
     });
     let config = Config {
         run_dir: flags.run_dir.run_dir,
+        state_dir: flags.state_dir,
+        waits_for_place: true,
         ports: flags.port_range,
         on_proxy_failure: flags.on_proxy_failure,
         drain_timeout: Duration::from_secs(flags.drain_timeout),
@@ -271,7 +320,7 @@ async fn run_node(flags: Run) -> Result<()> {
 
 fn bootstrap(flags: &Bootstrap) -> Result<()> {
     let config = Config { run_dir: flags.run_dir.run_dir.clone(), ..Config::new(flags.name.node_name.as_str()) };
-    let text = config.bootstrap();
+    let text = config.bootstrap(Seat::First);
     if flags.out == Path::new("-") {
         return io::stdout().write_all(text.as_bytes()).context("write the bootstrap");
     }

@@ -36,11 +36,11 @@ fn search<'a>(mut message: &'a [u8], wanted: &dyn Fn(&str) -> bool, depth: u8) -
 }
 
 /// A length is encoded as every other number.
-fn varint(from: &mut &[u8]) -> Option<usize> {
+pub(crate) fn varint(from: &mut &[u8]) -> Option<usize> {
     prost::decode_length_delimiter(from).ok()
 }
 
-fn take<'a>(from: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+pub(crate) fn take<'a>(from: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (taken, rest) = from.split_at_checked(length)?;
     *from = rest;
     Some(taken)

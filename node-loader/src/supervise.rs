@@ -3,14 +3,21 @@
 //! The kubelet waits ten seconds and more before it starts a container for the second time, and all traffic of the node would
 //! wait with it. What Envoy dies of is found by its deaths, so these have to follow each other quickly. Everything but a crash
 //! is the kubelet's: an Envoy that ends by itself ends the container, with its status.
+//!
+//! An Envoy that is one of a [`Node`] has a seat of its own, beside that of an older one, and lets its clients go before it ends:
+//! start the new one, wait until it serves, end the old one.
+
+mod place;
 
 use std::{
     ffi::OsString,
     io,
     os::unix::process::ExitStatusExt as _,
+    path::PathBuf,
     process::{Command, ExitStatus, Stdio},
 };
 
+use futures::future::OptionFuture;
 use nix::{
     errno::Errno,
     sys::{
@@ -27,6 +34,9 @@ use tokio::{
 
 use crate::{envoy_process::die_with_parent, pacing::Pacing};
 
+pub use place::{Node, is_ready};
+use place::Place;
+
 /// So many crashes one after another, each within seconds of the start, are no matter of configuration: that is found in a
 /// dozen deaths. The kubelet shall see and show it.
 const MOST_CRASHES: u32 = 30;
@@ -42,6 +52,14 @@ pub enum SuperviseError {
         /// The system's words.
         source: io::Error,
     },
+    /// It gets no place on its node.
+    #[error("prepare a place for Envoy in {folder}: {source}")]
+    Place {
+        /// The node's folder.
+        folder: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
     /// The system does not say what becomes of it.
     #[error("wait for {program:?}: {source}")]
     Wait {
@@ -52,25 +70,43 @@ pub enum SuperviseError {
     },
 }
 
-/// Runs `program` until it ends, and again when it was killed by a signal. SIGTERM and SIGINT are passed on, and then its end is
-/// the end. Orphans below this process are buried, as whoever is the first process of a container has to.
+/// Runs `program` until it ends, and again when it was killed by a signal. SIGTERM and SIGINT are passed on as SIGTERM, and then
+/// its end is the end. An Envoy of a `node` lets its clients go before, unless it is asked twice. Orphans below this process are buried, as whoever is the first process of a container has to.
 ///
 /// Returns how it ended.
 ///
 /// # Errors
 /// [`SuperviseError`], when it cannot be started or waited for.
-pub async fn supervise(program: OsString, arguments: Vec<OsString>) -> Result<ExitStatus, SuperviseError> {
+pub async fn supervise(
+    program: OsString,
+    mut arguments: Vec<OsString>,
+    node: Option<Node>,
+) -> Result<ExitStatus, SuperviseError> {
     let wait_error = |source| SuperviseError::Wait { program: program.clone(), source };
     // Before the first child, so that no signal is missed.
     let mut children = signal(SignalKind::child()).map_err(wait_error)?;
     let mut requests = Requests::catch().map_err(wait_error)?;
     prctl::set_child_subreaper(true).map_err(|error| wait_error(error.into()))?;
+    let (mut place, mut variable) = (None, None);
+    if let Some(node) = node {
+        let folder = node.config.run_dir.clone();
+        let failed = |source| SuperviseError::Place { folder: folder.clone(), source };
+        let own = tokio::select! {
+            taken = Place::take(node) => taken.map_err(failed)?,
+            // Nothing was started.
+            () = requests.next() => return Ok(ExitStatus::default()),
+        };
+        let (more, found) = own.prepare().map_err(failed)?;
+        arguments.extend(more);
+        (place, variable) = (Some(own), Some(found));
+    }
     let mut pacing = Pacing::default();
     loop {
         let started = Instant::now();
-        let pid = start(&program, &arguments)?;
+        let pid = start(&program, &arguments, variable.as_ref())?;
         tracing::info!(pid = pid.as_raw(), ?program, "started");
-        let (ended, asked) = until_end(pid, &mut children, &mut requests).await.map_err(wait_error)?;
+        let ended = until_end(pid, &mut children, &mut requests, place.as_ref()).await;
+        let (ended, asked) = ended.map_err(wait_error)?;
         let Some(number) = ended.signal().filter(|_| !asked) else { return Ok(ended) };
         let lived = started.elapsed();
         let pause = pacing.ended(lived);
@@ -87,9 +123,13 @@ pub async fn supervise(program: OsString, arguments: Vec<OsString>) -> Result<Ex
     }
 }
 
-fn start(program: &OsString, arguments: &[OsString]) -> Result<Pid, SuperviseError> {
+fn start(
+    program: &OsString,
+    arguments: &[OsString],
+    variable: Option<&(&str, PathBuf)>,
+) -> Result<Pid, SuperviseError> {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null());
+    command.args(arguments).envs(variable.cloned()).stdin(Stdio::null());
     die_with_parent(&mut command);
     let failed = |source| SuperviseError::Start { program: program.clone(), source };
     // It is waited for with all others, by its number.
@@ -121,22 +161,34 @@ async fn until_end(
     pid: Pid,
     children: &mut tokio::signal::unix::Signal,
     requests: &mut Requests,
+    place: Option<&Place>,
 ) -> io::Result<(ExitStatus, bool)> {
-    let mut asked = false;
+    let (mut asked, mut draining) = (false, None);
     loop {
         tokio::select! {
             _ = children.recv() => {}
             () = requests.next() => {
                 tracing::info!(pid = pid.as_raw(), "asked to end");
+                draining = place.filter(|_| !asked).map(|place| Box::pin(place.drain()));
                 asked = true;
-                // One that has ended already is as good.
-                let _ = kill(pid, Signal::SIGTERM);
+                if draining.is_none() {
+                    end(pid);
+                }
+            }
+            Some(()) = OptionFuture::from(draining.as_mut()) => {
+                draining = None;
+                end(pid);
             }
         }
         if let Some(ended) = bury(pid)? {
             return Ok((ended, asked));
         }
     }
+}
+
+fn end(pid: Pid) {
+    // One that has ended already is as good.
+    let _ = kill(pid, Signal::SIGTERM);
 }
 
 /// Waits for every child that has ended, and tells how `pid` did if it is among them.

@@ -1,4 +1,5 @@
-//! What a loader with another layout of the maps left: the frontends, so that an upgrade breaks no connection.
+//! What a loader with another layout of the maps left: the frontends, and who may connect to them, so that an upgrade breaks no
+//! connection and refuses none.
 //!
 //! They are copied before our programs run anywhere. Until the old links are taken away, both generations run on a device, ours
 //! first, and agree; a frontend that only the new maps have would be refused by the old programs, so [`super::start`] does not
@@ -7,11 +8,12 @@
 use std::path::Path;
 
 use axoneme_bpf_common as bpf;
-use aya::maps::{HashMap, Map, MapData, MapError};
+use aya::maps::{HashMap, LpmTrie, Map, MapData, MapError};
 
 use super::{
     frontends::{FRONTENDS, is_not_found, map_error},
     pins::Pins,
+    sources::{Key, SOURCES},
 };
 use crate::datapath::DatapathError;
 
@@ -42,6 +44,34 @@ pub(crate) fn frontends(pins: &Pins) -> Result<Frontends, DatapathError> {
         }
     }
     Ok(found)
+}
+
+/// The ranges of all other layouts that are pinned. Layouts before there were any have none.
+pub(crate) fn sources(pins: &Pins) -> Result<Vec<Key>, DatapathError> {
+    let mut found = Vec::new();
+    let folders =
+        pins.other_layouts().map_err(|error| DatapathError::io("look for earlier layouts of the maps", error))?;
+    for folder in folders {
+        match ranges(&folder) {
+            Ok(Some(ranges)) => found.extend(ranges),
+            Ok(None) => tracing::warn!(
+                folder = %folder.display(),
+                "the source ranges of this layout cannot be read; who may connect is refused until they are listed again"
+            ),
+            Err(error) if is_not_found(&error) => {}
+            Err(error) => return Err(map_error(SOURCES, format!("read those in {}", folder.display()), error)),
+        }
+    }
+    Ok(found)
+}
+
+fn ranges(folder: &Path) -> Result<Option<Vec<Key>>, MapError> {
+    let data = MapData::from_pin(folder.join(SOURCES))?;
+    if data.info()?.key_size() as usize != size_of::<Key>() {
+        return Ok(None);
+    }
+    let map: LpmTrie<MapData, bpf::SourceKey, u32> = Map::LpmTrie(data).try_into()?;
+    map.keys().collect::<Result<_, _>>().map(Some)
 }
 
 fn of_layout(folder: &Path) -> Result<Option<Frontends>, MapError> {

@@ -20,17 +20,16 @@ pub struct Lock(#[expect(dead_code, reason = "held, never read")] UnixListener);
 /// Takes the place of the loader of this network namespace and pin directory.
 ///
 /// # Errors
-/// Another loader is at work there.
+/// [`DatapathError::Taken`] while another loader is at work there.
 pub fn lock(config: &Config) -> Result<Lock, DatapathError> {
     let name = [b"axoneme ".as_slice(), config.pin_dir.as_os_str().as_bytes()].concat();
     let failed = |error| DatapathError::io("take the place of this node's loader", error);
     let address = SocketAddr::from_abstract_name(name).map_err(failed)?;
     match UnixListener::bind_addr(&address) {
         Ok(listener) => Ok(Lock(listener)),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(DatapathError::Config(format!(
-            "another loader is at work with the pins in {}: stop it first, or run this one in a network namespace of its own",
-            config.pin_dir.display()
-        ))),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            Err(DatapathError::Taken(config.pin_dir.clone()))
+        }
         Err(error) => Err(failed(error)),
     }
 }

@@ -11,14 +11,18 @@ use aya::{
     maps::{LpmTrie, MapData, lpm_trie},
 };
 
-use super::frontends::{is_not_found, map_error, take};
+use super::{
+    earlier,
+    frontends::{is_not_found, map_error, take},
+    pins::Pins,
+};
 use crate::datapath::{DatapathError, ServiceId, SourceRange};
 
-const SOURCES: &str = "SOURCES";
+pub(super) const SOURCES: &str = "SOURCES";
 /// Of an IPv4 address in 16 bytes, the bits before it.
 const MAPPED_BITS: u32 = 96;
 
-type Key = lpm_trie::Key<bpf::SourceKey>;
+pub(super) type Key = lpm_trie::Key<bpf::SourceKey>;
 
 /// The map, and what is in it.
 pub(crate) struct SourceRanges {
@@ -27,9 +31,13 @@ pub(crate) struct SourceRanges {
 }
 
 impl SourceRanges {
-    /// Takes the map over, with what an earlier process left in it for services that are `in_use`.
-    pub(crate) fn take(ebpf: &mut Ebpf, in_use: &BTreeSet<ServiceId>) -> Result<Self, DatapathError> {
-        let map: LpmTrie<_, _, _> = take(ebpf, SOURCES)?;
+    /// Takes the map over, with what an earlier process left in it, or in that of another layout, for services that are
+    /// `in_use`. Without it everybody would be refused until the ranges are listed again.
+    pub(crate) fn take(ebpf: &mut Ebpf, pins: &Pins, in_use: &BTreeSet<ServiceId>) -> Result<Self, DatapathError> {
+        let mut map: LpmTrie<_, _, _> = take(ebpf, SOURCES)?;
+        for key in earlier::sources(pins)? {
+            map.insert(&key, 1, 0).map_err(|error| map_error(SOURCES, "copy from another layout", error))?;
+        }
         let mut there = BTreeMap::<_, BTreeSet<_>>::new();
         for key in map.keys() {
             let (service, range) = read(key.map_err(|error| map_error(SOURCES, "read all", error))?);

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use axoneme_api::intent::REDIRECT;
-use axoneme_xds::{Change, Key, proto::SemanticVersion};
+use axoneme_xds::{Change, Key};
 use metrics::counter;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::time::Instant;
 
 use super::node::{Node, stored};
 use crate::{
+    ads::Opening,
     metrics as names,
     quarantine::{Suspect, Verdict},
     reconcile::{Event, Record},
@@ -39,13 +40,22 @@ impl Node {
     }
 
     /// Envoy opens a stream, and waits to be told: the last moment to keep from it what the one before died of.
-    pub(super) fn opens(&mut self, same: bool, version: Option<SemanticVersion>, go: oneshot::Sender<()>) {
+    ///
+    /// One that comes anew gets the connections that are new. One that comes beside another is no sign of a death.
+    pub(super) fn opens(&mut self, opening: Opening) {
+        let Opening { seat, same, beside, version, go } = opening;
         if self.module.meet(version) {
             self.settler.set_features(self.module.features());
         }
         let (now, not_first) = (Instant::now(), std::mem::replace(&mut self.envoy_seen, true));
+        if !same {
+            self.prefer(seat);
+        }
         if same {
             self.quarantine.resumed();
+        } else if beside {
+            counter!(names::ENVOY_TAKEOVERS).increment(1);
+            tracing::info!(?seat, "another Envoy comes up beside the one that serves, and takes over");
         } else if not_first {
             counter!(names::ENVOY_RESTARTS).increment(1);
             let verdict = self.quarantine.died(now);
@@ -102,7 +112,7 @@ impl Node {
     }
 
     /// Writes down what has to be, says what people want to know, and gives what the core has to.
-    fn note(&self, verdict: Verdict) -> Vec<Event> {
+    fn note(&mut self, verdict: Verdict) -> Vec<Event> {
         for key in &verdict.write {
             if let Some(suspect) = self.quarantine.suspect(key) {
                 stored(key, self.suspects.put(&suspect, self.core.proven_record(key).as_ref()));

@@ -235,8 +235,9 @@ impl Lab {
         let socket = self.folder.path().join("status.sock");
         let found = async {
             loop {
-                let status = status::fetch(&socket).await.expect("a status");
-                let ready = status.summary.listeners.into_iter().find(|it| it.name == listener && it.listening);
+                // A node that has just begun has no socket yet.
+                let listeners = status::fetch(&socket).await.map(|status| status.summary.listeners).unwrap_or_default();
+                let ready = listeners.into_iter().find(|it| it.name == listener && it.listening);
                 if let Some(port) = ready.and_then(|ready| ready.port) {
                     return port;
                 }

@@ -1,0 +1,53 @@
+//! Another Envoy takes over from the one that serves: both run, new connections go to the new one, and the old one ends when its
+//! clients have left. And Envoy is killed, which cannot be helped, but not for long.
+
+use std::time::{Duration, Instant};
+
+use axoneme_testnet::wait_until;
+
+use crate::{
+    load::Manners,
+    scene::{SOON, Scene},
+};
+
+/// Replaces Envoy so often.
+fn replace(name: &str, times: usize) {
+    let mut scene = Scene::start(name);
+    let load = scene.load(Manners::MayBeAskedToGo);
+    let mut longest = Duration::ZERO;
+    for time in 0..times {
+        load.at(time);
+        let start = Instant::now();
+        scene.start_envoy();
+        scene.until_taken_over();
+        load.goes_on();
+        scene.end_oldest_envoy();
+        longest = longest.max(start.elapsed());
+        load.goes_on();
+        assert_eq!(scene.lost(), 0, "{:#?}\n{}", scene.status(), scene.words());
+    }
+    println!("{times} Envoys replaced, the slowest in {longest:?}: {}", load.end());
+}
+
+#[test]
+fn edge_26_another_envoy_takes_over_and_fails_no_request() {
+    replace("envoys", 2);
+}
+
+#[test]
+#[ignore = "long: cargo xtask soak"]
+fn soak_edge_26_twenty_envoys_take_over_and_fail_no_request() {
+    replace("envoys-soak", 20);
+}
+
+#[test]
+fn edge_26_an_envoy_that_is_killed_is_back_at_once_and_the_node_says_so() {
+    let scene = Scene::start("envoy-killed");
+    scene.kill_envoy();
+    let start = Instant::now();
+    let is_away = || Ok(scene.status().is_some_and(|status| !status.summary.envoy_connected));
+    wait_until("the node to miss its Envoy", SOON, is_away).unwrap();
+    scene.until_served();
+    println!("all is served again {:?} after Envoy was killed", start.elapsed());
+    scene.load(Manners::Strict).end();
+}

@@ -1,0 +1,36 @@
+//! The loader is replaced by one whose maps have another layout: to it, what is pinned is another version's.
+
+use crate::{load::Manners, scene::Scene};
+
+/// Replaces the loader so often.
+fn upgrade(name: &str, times: usize) {
+    let mut scene = Scene::start(name);
+    let load = scene.load(Manners::Strict);
+    for time in 0..times {
+        load.at(time);
+        scene.stop_loader();
+        // The folder is called after the layout. Maps, programs and links in it are at work and stay so.
+        let other = format!("{:016x}", time + 1);
+        let script = format!("cd /sys/fs/bpf/axoneme; mv * {other}");
+        scene.node.run("sh", ["-ec", &script]).unwrap();
+        load.goes_on();
+        scene.start_loader();
+        scene.until_served();
+        load.goes_on();
+        let left = scene.node.run("ls", ["/sys/fs/bpf/axoneme"]).unwrap();
+        assert!(left.lines().count() == 1 && left.trim() != other, "{left}");
+        assert_eq!(scene.lost(), 0, "{:#?}\n{}", scene.status(), scene.words());
+    }
+    println!("{times} changes of the layout: {}", load.end());
+}
+
+#[test]
+fn edge_26_an_upgrade_to_another_layout_fails_no_request() {
+    upgrade("layouts", 2);
+}
+
+#[test]
+#[ignore = "long: cargo xtask soak"]
+fn soak_edge_26_twenty_upgrades_to_another_layout_fail_no_request() {
+    upgrade("layouts-soak", 20);
+}
