@@ -45,6 +45,9 @@ pub(crate) struct Up {
     /// Worker threads of Envoy.
     #[arg(long, default_value_t = 2, value_name = "N")]
     concurrency: u16,
+    /// Seconds that connections may stay at the proxy after their redirect is gone.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    drain_timeout: u64,
     /// Name of this machine as a node.
     #[arg(long, default_value = "local", value_name = "NAME")]
     node: String,
@@ -89,7 +92,7 @@ impl Up {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let shutdown = CancellationToken::new();
         let mut tasks = Supervisor::new(shutdown.clone());
-        let (standalone, operator) = standalone::start(self.operator(), &mut tasks)?;
+        let (standalone, operator) = standalone::start(self.operator()?, &mut tasks)?;
         let (events, told) = tokio::sync::mpsc::unbounded_channel();
         let node = axoneme_node::run(self.node(), Operator::Channel(operator), shutdown.clone(), Some(events));
         tasks.spawn("node", node);
@@ -108,8 +111,8 @@ impl Up {
         Ok(())
     }
 
-    fn operator(&self) -> standalone::Options {
-        standalone::Options {
+    fn operator(&self) -> Result<standalone::Options> {
+        Ok(standalone::Options {
             folder: self.folder.clone(),
             node: self.node.clone(),
             pools: Pools {
@@ -118,8 +121,8 @@ impl Up {
                 node_ports: 30_000..=32_767,
             },
             policy: self.policy.policy(),
-            ingress: self.ingress.clone().defaults(NAMESPACE),
-        }
+            ingress: self.ingress.clone().defaults(NAMESPACE)?,
+        })
     }
 
     fn node(&self) -> Config {
@@ -127,6 +130,7 @@ impl Up {
         config.run_dir.clone_from(&self.run_dir);
         config.envoy = Some(EnvoyBinary { path: self.envoy.clone(), concurrency: self.concurrency });
         config.envoy_module = self.envoy_module;
+        config.drain_timeout = Duration::from_secs(self.drain_timeout);
         config.cleanup_on_exit = true;
         config.kernel.pin_dir.clone_from(&self.pin_dir);
         config.kernel.cgroup.clone_from(&self.cgroup);

@@ -1,6 +1,6 @@
 //! The state of a node for people and for `axonctl status`: JSON over a Unix socket.
 
-use std::{io, path::Path};
+use std::{io, net::SocketAddr, path::Path};
 
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{Request, body::Bytes, client::conn::http1, header::HOST};
@@ -22,6 +22,9 @@ pub struct Status {
     /// Resources, listeners, redirects.
     #[serde(flatten)]
     pub summary: Summary,
+    /// Frontends that new connections do not use any more.
+    #[serde(default)]
+    pub draining: Vec<DrainingFrontend>,
     /// What the kernel counted, sorted; zeros are left out.
     pub counters: Vec<Counter>,
     /// What somebody should look at, though it works.
@@ -35,8 +38,14 @@ pub struct Status {
 /// What a node is made of, as far as the redirect cares.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
+    /// How programs sit on devices: `tcx` links or `clsact` filters.
+    #[serde(default)]
+    pub attachment: String,
     /// By number of the device.
     pub devices: Vec<LayoutDevice>,
+    /// What of it the redirect cannot cope with, in sentences.
+    #[serde(default)]
+    pub unsupported: Vec<String>,
 }
 
 /// One device.
@@ -44,7 +53,7 @@ pub struct Layout {
 pub struct LayoutDevice {
     /// Its name.
     pub name: String,
-    /// `loopback`, `physical`, `pair` (of which a pod has the other end), `bridge`, `other`.
+    /// `loopback`, `physical`, `pair` (of which a pod has the other end), `bridge`, `vrf`, `other`.
     pub kind: String,
     /// The bridge, bond or VRF that it is a port of.
     pub master: Option<String>,
@@ -52,6 +61,19 @@ pub struct LayoutDevice {
     pub program: Option<String>,
     /// Why it has none.
     pub left_alone: Option<String>,
+}
+
+/// A frontend that new connections do not use any more, while old ones are at the proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainingFrontend {
+    /// What clients dialled.
+    pub address: SocketAddr,
+    /// The redirect that it was of, if that is known.
+    pub redirect: Option<String>,
+    /// How many connections were left when they were counted last.
+    pub connections: usize,
+    /// How long these may stay before Envoy ends them.
+    pub seconds_left: u64,
 }
 
 /// The way to the operator.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context as _, Result};
 use axoneme_node::{
     config::status_socket,
-    status::{self, LayoutDevice},
+    status::{self, DrainingFrontend, Layout, LayoutDevice},
 };
 
 /// The node-loader to ask.
@@ -63,16 +63,27 @@ fn print(status: &status::Status) {
             println!("    {:<54} {state}", frontend.address.to_string());
         }
     }
-    for address in &summary.draining {
-        println!("  draining {address}");
-    }
+    section("draining", status.draining.iter().map(draining));
     section("notes", status.notes.iter().cloned());
     section("held back until it is known what Envoy dies of", summary.held_back.iter().cloned());
     section("not answered by Envoy", summary.unanswered.iter().cloned());
     section("refused", summary.rejections.iter().map(|it| format!("{}: {}", it.name, it.message)));
-    section("devices", status.layout.devices.iter().map(device));
+    section(&devices(&status.layout), status.layout.devices.iter().map(device));
+    section("not supported", status.layout.unsupported.iter().cloned());
     let counters = status.counters.iter();
     section("connections", counters.map(|it| format!("{:<56} {:<12} {}", it.service, it.reason, it.connections)));
+}
+
+/// Whose last connections are waited for, and how long.
+fn draining(frontend: &DrainingFrontend) -> String {
+    let DrainingFrontend { address, redirect, connections, seconds_left } = frontend;
+    let of = redirect.as_ref().map(|redirect| format!(" of {redirect}")).unwrap_or_default();
+    format!("{address}{of}: connections {connections}, at most {seconds_left} s more")
+}
+
+/// With how programs sit on them; nodes of an earlier version do not tell.
+fn devices(layout: &Layout) -> String {
+    if layout.attachment.is_empty() { "devices".to_owned() } else { format!("devices, by {}", layout.attachment) }
 }
 
 /// Where the programs sit, and which devices are left alone.

@@ -2,10 +2,18 @@
 //! services by NAT as kube-proxy makes them. Needs root and an Envoy (`cargo xtask setup`).
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod away;
+mod client_address;
+mod devices;
 mod edits;
 mod ends;
 mod failures;
+mod held;
 mod laptop;
 mod mistakes;
+#[path = "../support/random.rs"]
+mod random;
 mod reach;
 mod scene;
+mod ways;
+mod switching;

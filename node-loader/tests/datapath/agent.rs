@@ -10,45 +10,65 @@ use std::{
 
 use axoneme_node::{
     datapath::{Datapath, Entry, FrontendState, OnProxyFailure, Reason, ServiceId, SourceRange, Sources},
-    kernel,
+    kernel::{self, Attachment},
     monitor::{Batches, Sighting, Watcher},
 };
 use axoneme_testnet::Namespace;
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt::Mark,
+use nix::{
+    sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt::Mark},
+    unistd::Pid,
 };
 
-use crate::talk::PATIENCE;
+use crate::{dialler, kept, privileges, talk::PATIENCE};
 
 /// Tells answers from what the test harness prints.
 const ANSWER: &str = "> ";
+/// How the agent is told to sit on devices; without it, as the kernel does best.
+const ATTACHMENT: &str = "AXONEME_TEST_ATTACHMENT";
 
 pub(crate) struct Agent {
     child: Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
+    attachment: Option<Attachment>,
 }
 
 impl Agent {
-    /// With no more than the capabilities that a loader asks for.
+    /// With no more than the chart gives to a loader.
     pub(crate) fn start(node: &Namespace) -> Self {
-        let mut command = node.command("setpriv");
-        command.arg("--bounding-set=-all,+bpf,+net_admin,+perfmon").arg(env::current_exe().unwrap()).args([
-            "--exact",
-            "agent::agent",
-            "--ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let mut agent = Self { child, input, output: BufReader::new(output).lines() };
+        Self::start_on(node, None)
+    }
+
+    /// The same, on devices as `attachment` says.
+    pub(crate) fn start_on(node: &Namespace, attachment: Option<Attachment>) -> Self {
+        let mut agent = Self::launch(node, &privileges::of_container("loader"), attachment);
         assert_eq!(agent.answer(), "ready");
         agent
     }
 
+    /// Why it cannot start with these capabilities.
+    pub(crate) fn refusal(node: &Namespace, capabilities: &[String]) -> String {
+        Self::launch(node, capabilities, None).answer()
+    }
+
+    fn launch(node: &Namespace, capabilities: &[String], attachment: Option<Attachment>) -> Self {
+        let allowed: String = capabilities.iter().map(|capability| format!(",+{capability}")).collect();
+        let mut command = node.command("setpriv");
+        command.args(["--no-new-privs", "--inh-caps=-all", &format!("--bounding-set=-all{allowed}")]);
+        command.envs(attachment.map(|attachment| (ATTACHMENT, attachment.to_string())));
+        let arguments = ["--exact", "agent::agent", "--ignored", "--nocapture", "--test-threads=1"];
+        command.arg(env::current_exe().unwrap()).args(arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        Self { child, input, output: BufReader::new(output).lines(), attachment }
+    }
+
     pub(crate) fn restart(&mut self, node: &Namespace) {
-        *self = Self::start(node);
+        *self = Self::start_on(node, self.attachment);
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
     }
 
     pub(crate) fn kill(&mut self) {
@@ -94,9 +114,14 @@ impl Drop for Agent {
 #[ignore = "the other tests start it, inside of a node"]
 fn agent() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let config = kernel::Config::default();
+    let told = env::var(ATTACHMENT).ok();
+    let attachment = [Attachment::Tcx, Attachment::Clsact].into_iter().find(|it| Some(it.to_string()) == told);
+    let config = kernel::Config { attachment, ..kernel::Config::default() };
     let kernel::Started { kernel: mut datapath, watcher, monitor } =
-        runtime.block_on(kernel::start(config.clone())).unwrap();
+        match runtime.block_on(kernel::start(config.clone())) {
+            Ok(started) => started,
+            Err(error) => return println!("\n{ANSWER}{error}"),
+        };
     let (watch, watchers) = tokio::sync::mpsc::unbounded_channel();
     let (orders, mut received) = tokio::sync::mpsc::unbounded_channel();
     std::thread::spawn(move || stdin().lines().map_while(Result::ok).try_for_each(|line| orders.send(line)));
@@ -144,8 +169,15 @@ fn obey(datapath: &mut dyn Datapath, words: &[&str]) -> String {
         // The ranges of service 1.
         "list" => datapath.set_sources(ServiceId(1), &words[1..].iter().map(|text| range(text)).collect()),
         "remove" => datapath.remove(address()),
+        "keep" => datapath.keep_clients(words[1] == "on"),
+        "speak" => return kept::speak(words[1].parse().unwrap(), words[2].parse().unwrap()),
+        "dial" => return dialler::dial(&words[1..]),
         "greet" => return greet(address(), words[3].parse().unwrap()),
-        "connections" => return datapath.connections(address()).unwrap().to_string(),
+        "connections" => {
+            let counted = datapath.connections(&[address()].into()).unwrap();
+            return counted.get(&address()).copied().unwrap_or_default().to_string();
+        }
+        "cut" => return datapath.cut(address()).unwrap().to_string(),
         "listening" => return datapath.listening(words[1].parse().unwrap()).unwrap().to_string(),
         "addresses" => {
             let addresses = datapath.node_addresses();

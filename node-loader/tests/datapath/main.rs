@@ -4,9 +4,23 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod agent;
+mod cut;
+mod clsact;
+mod devices;
+mod dialler;
+mod foreign;
+mod fragments;
+mod ground;
+mod kept;
+mod layouts;
+mod ports;
+mod privileges;
 mod proxy;
 mod scene;
+mod stranger;
 mod talk;
+mod traces;
+mod uplink;
 
 use std::{
     io::ErrorKind,
@@ -203,7 +217,7 @@ fn edge_26_a_port_is_used_again_at_once_and_cookies_work() {
 }
 
 #[test]
-fn edge_26_a_killed_loader_is_not_missed_and_the_next_one_takes_over() {
+fn edge_26_cve_2023_27595_a_killed_loader_is_not_missed_and_the_next_one_takes_over() {
     everywhere("killed", |scene, frontend| {
         let _proxy = scene.proxy();
         scene.agent.tell(&format!("set {frontend} {PROXY_PORT} on bypass 7"));

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use axoneme_node::kernel::Attachment;
 use axoneme_testnet::{Lab, Layout, Namespace, Node, Service, address, difference, wait_until};
 
 use crate::{
@@ -28,6 +29,11 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new(name: &str, layout: Layout) -> Self {
+        Self::on(name, layout, None)
+    }
+
+    /// The same with a datapath that sits on devices as `attachment` says.
+    pub(crate) fn on(name: &str, layout: Layout, attachment: Option<Attachment>) -> Self {
         let mut lab = Lab::new(name).unwrap();
         let mut node = lab.node("node1", layout).unwrap();
         let (pod, other) = (node.pod("foo").unwrap(), node.pod("bar").unwrap());
@@ -41,7 +47,7 @@ impl Scene {
         let services = [0, 1].map(|at| Service { frontend: frontends[at], backends: vec![to[at]] });
         node.serve_by_nat(&services).unwrap();
         let footprint = node.footprint().unwrap();
-        let agent = Agent::start(&node);
+        let agent = Agent::start_on(&node, attachment);
         Self { agent, pod, node, client, frontends, footprint, _backend: backend, _other: other, lab }
     }
 
@@ -52,6 +58,11 @@ impl Scene {
     /// The service, by IPv4 and by IPv6.
     pub(crate) fn frontends(&self) -> [SocketAddr; 2] {
         self.frontends
+    }
+
+    /// The client outside.
+    pub(crate) fn outside(&self) -> Namespace {
+        self.client.clone()
     }
 
     pub(crate) fn places(&self) -> [Place<'_>; 3] {
