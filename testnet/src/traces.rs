@@ -11,7 +11,7 @@ const TRACES: &str = "
     done
     echo nftables; nft --stateless list ruleset
     for device in $(ls /sys/class/net); do
-        echo \"tc of $device\"; tc qdisc show dev $device
+        echo \"tc of $device\"; tc qdisc show dev $device 2>/dev/null || true
         for side in ingress egress; do tc filter show dev $device $side 2>/dev/null || true; done
     done
     echo programs; bpftool net

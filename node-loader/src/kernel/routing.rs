@@ -51,9 +51,10 @@ pub(crate) async fn install(handle: &Handle, config: &Config, sources: Sources) 
     Ok(())
 }
 
-/// Takes away the rules, and then all routes of the tables. What is not there is no error.
+/// Takes away the rules, and then our routes. What is not there is no error, and what others put into the tables stays.
 pub(crate) async fn remove(handle: &Handle, config: &Config) -> Result<(), DatapathError> {
     let tables = [config.routing.taken_table, config.routing.host_table];
+    let is_ours = |route: &RouteMessage| tables.contains(&table(route)) && leads_everything_here(route);
     for (family, version) in [(AddressFamily::Inet, IpVersion::V4), (AddressFamily::Inet6, IpVersion::V6)] {
         for rule in rules(config, family) {
             let request = handle.rule().del(rule.clone()).execute().await;
@@ -65,7 +66,7 @@ pub(crate) async fn remove(handle: &Handle, config: &Config) -> Result<(), Datap
             .route()
             .get(all)
             .execute()
-            .try_filter(|route| std::future::ready(tables.contains(&table(route))))
+            .try_filter(|route| std::future::ready(is_ours(route)))
             .try_collect()
             .await
             .map_err(|error| DatapathError::netlink("list the routes", error))?;
@@ -84,6 +85,13 @@ pub(crate) fn table(route: &RouteMessage) -> u32 {
         _ => None,
     });
     attribute.unwrap_or_else(|| u32::from(route.header.table))
+}
+
+/// Whether a route is as [`routes`] makes them, with whatever source.
+fn leads_everything_here(route: &RouteMessage) -> bool {
+    let by_loopback = |attribute: &RouteAttribute| matches!(attribute, RouteAttribute::Oif(LOOPBACK));
+    let RouteHeader { kind, destination_prefix_length, .. } = route.header;
+    kind == RouteType::Local && destination_prefix_length == 0 && route.attributes.iter().any(by_loopback)
 }
 
 /// Whether a rule is one of ours.
