@@ -7,7 +7,9 @@
 mod edge_11;
 mod lab;
 mod module;
+mod ports;
 mod resources;
+mod rights;
 mod web;
 
 use std::{net::TcpStream, time::Duration};
