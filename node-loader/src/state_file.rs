@@ -1,78 +1,71 @@
-//! What is in force, on disk: one small file per resource, so that an edit writes that resource only.
+//! What is in force, on disk: a log of resources, so that an edit writes that resource only.
 //!
-//! A node that starts without its operator serves what it served before. Files are replaced atomically and checked by a
-//! hash; a broken one is skipped, and the operator sends its resource again. There is no age limit. Private keys are among
-//! them, so the folder is for its owner alone and should not outlive a boot.
+//! A node that starts without its operator serves what it served before. Each entry is checked by itself; a broken one is skipped,
+//! and the operator sends its resource again. There is no age limit. Private keys are among them, so the folder is for its owner
+//! alone and should not outlive a boot. See ADR 37.
 
-mod folder;
+mod frame;
+mod log;
 mod suspects;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf};
 
 use axoneme_xds::{Key, Resource};
 use bytes::Bytes;
 use prost::Message;
 
-use folder::Folder;
+use frame::{Entry, Frames};
+use log::Log;
 pub(crate) use suspects::SuspectFiles;
 
 use crate::reconcile::Record;
 
-/// Changes with the meaning of [`Stored`]; files of another kind are not read.
-const KIND: &str = "axoneme.node.v1.Record";
-const HASH_LEN: usize = 32;
-
-/// The folder of a node's records.
+/// A node's records.
 #[derive(Debug)]
-pub(crate) struct StateFiles(Folder);
+pub(crate) struct StateFiles(Log);
 
+/// A record without its name.
 #[derive(Clone, PartialEq, Message)]
 struct Stored {
-    #[prost(string, tag = "1")]
-    type_url: String,
-    #[prost(string, tag = "2")]
-    name: String,
     /// The operator's, as it reported it.
-    #[prost(string, tag = "3")]
+    #[prost(string, tag = "1")]
     version: String,
-    #[prost(bytes = "bytes", tag = "4")]
+    #[prost(bytes = "bytes", tag = "2")]
     body: Bytes,
-    #[prost(uint32, tag = "5")]
+    #[prost(uint32, tag = "3")]
     number: u32,
 }
 
 impl StateFiles {
-    /// Opens the folder, makes it if needed.
+    /// Opens the folder, makes it if needed. What is broken in it is taken away, and said so.
     ///
     /// # Errors
     /// The system's.
     pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
-        Folder::open(folder).map(Self)
+        Log::open(folder).map(Self)
     }
 
-    /// Reads all records, sorted. Broken files are taken away, and said so.
+    /// Reads all records, sorted.
     ///
     /// # Errors
-    /// The system's, when the folder cannot be read.
+    /// The system's.
     pub(crate) fn load(&self) -> io::Result<Vec<Record>> {
-        let mut records = self.0.load(open)?;
-        records.sort_by_key(|record| record.resource.key());
-        Ok(records)
+        Ok(self.0.load()?.into_iter().filter_map(|(key, content)| record(key, content)).collect())
     }
 
     /// Puts or replaces a record.
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn put(&self, record: &Record) -> io::Result<()> {
-        self.0.put(&record.resource.key(), &seal(record))
+    pub(crate) fn put(&mut self, record: &Record) -> io::Result<()> {
+        self.0.put(&record.resource.key(), Stored::from(record).encode_to_vec().into())
     }
 
     /// Takes a record away; one that is not there is no error.
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn remove(&self, key: &Key) -> io::Result<()> {
+    pub(crate) fn remove(&mut self, key: &Key) -> io::Result<()> {
         self.0.remove(key)
     }
 
@@ -80,66 +73,50 @@ impl StateFiles {
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn clear(&self) -> io::Result<()> {
+    pub(crate) fn clear(self) -> io::Result<()> {
         self.0.clear()
     }
 }
 
-/// The record in a file's content. `None` when its hash is another or there is no record in it.
+/// The records in a file's content, in order: of several of a name the last counts. Broken ones are left out.
 #[must_use]
-pub fn open(content: Bytes) -> Option<Record> {
-    opened(&content)?;
-    Stored::decode(content.slice(HASH_LEN..)).ok().map(Record::from)
+pub fn read(content: Bytes) -> Vec<Record> {
+    Frames::of(content).filter_map(|(entry, _)| record(entry.key(), entry.content?)).collect()
 }
 
-/// The content of a record's file.
+/// A record as it stands in the file. Empty if it is beyond 4 GiB.
 #[must_use]
 pub fn seal(record: &Record) -> Vec<u8> {
-    sealed(&Stored::from(record).encode_to_vec())
+    let content = Stored::from(record).encode_to_vec();
+    Entry::new(&record.resource.key(), Some(content.into())).seal().unwrap_or_default()
+}
+
+/// Bytes, whatever they are, as a record would stand in the file: with a checksum that fits.
+#[must_use]
+pub fn sealed(stored: &[u8]) -> Vec<u8> {
+    frame::frame(stored).unwrap_or_default()
+}
+
+fn record(key: Key, content: Bytes) -> Option<Record> {
+    Stored::decode(content).ok().map(|stored| stored.named(key))
+}
+
+impl Stored {
+    fn named(self, (type_url, name): Key) -> Record {
+        let Self { version, body, number } = self;
+        Record { resource: Resource { type_url, name, version: version.into(), body }, number }
+    }
 }
 
 impl From<&Record> for Stored {
     fn from(record: &Record) -> Self {
         let resource = &record.resource;
-        Self {
-            type_url: resource.type_url.to_string(),
-            name: resource.name.to_string(),
-            version: resource.version.to_string(),
-            body: resource.body.clone(),
-            number: record.number,
-        }
+        Self { version: resource.version.to_string(), body: resource.body.clone(), number: record.number }
     }
-}
-
-impl From<Stored> for Record {
-    fn from(stored: Stored) -> Self {
-        let Stored { type_url, name, version, body, number } = stored;
-        let resource = Resource { type_url: type_url.into(), name: name.into(), version: version.into(), body };
-        Self { resource, number }
-    }
-}
-
-/// What is behind a hash, if that is right.
-fn opened(content: &[u8]) -> Option<&[u8]> {
-    let (hash, stored) = content.split_at_checked(HASH_LEN)?;
-    (hash_of(stored).as_bytes() == hash).then_some(stored)
-}
-
-/// Bytes behind their hash.
-#[must_use]
-pub fn sealed(stored: &[u8]) -> Vec<u8> {
-    [hash_of(stored).as_bytes(), stored].concat()
-}
-
-/// The content hash of resources does for records as well: stable, 32 hex digits.
-fn hash_of(stored: &[u8]) -> Arc<str> {
-    Resource::new(KIND, "", stored.to_vec()).version
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn record(name: &str, body: &str, number: u32) -> Record {
@@ -149,30 +126,25 @@ mod tests {
     #[test]
     fn what_was_put_last_is_loaded() {
         let folder = tempfile::tempdir().unwrap();
-        let files = StateFiles::open(folder.path().join("state")).unwrap();
+        let mut files = StateFiles::open(folder.path().join("state")).unwrap();
         files.put(&record("b", "1", 1)).unwrap();
         files.put(&record("a/x:*", "2", 0)).unwrap();
         files.put(&record("b", "3", 2)).unwrap();
         files.put(&record("c", "4", 3)).unwrap();
         files.remove(&("t".into(), "c".into())).unwrap();
         files.remove(&("t".into(), "c".into())).unwrap();
-        assert_eq!(files.load().unwrap(), [record("a/x:*", "2", 0), record("b", "3", 2)]);
+        let wanted = [record("a/x:*", "2", 0), record("b", "3", 2)];
+        assert_eq!(files.load().unwrap(), wanted);
+        let files = StateFiles::open(folder.path().join("state")).unwrap();
+        assert_eq!(files.load().unwrap(), wanted);
         files.clear().unwrap();
         assert!(!folder.path().join("state").exists());
     }
 
     #[test]
-    fn a_broken_file_harms_itself_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let files = StateFiles::open(folder.path().to_owned()).unwrap();
-        files.put(&record("a", "1", 1)).unwrap();
-        files.put(&record("b", "2", 1)).unwrap();
-        let broken = files.0.path(&("t".into(), "a".into()));
-        let mut content = fs::read(&broken).unwrap();
-        *content.last_mut().unwrap() ^= 1;
-        fs::write(&broken, content).unwrap();
-        fs::write(folder.path().join("x.new"), "cut short").unwrap();
-        assert_eq!(files.load().unwrap(), [record("b", "2", 1)]);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    fn records_of_a_file_are_read_in_order() {
+        let all = [record("a", "1", 1), record("b", "2", 0), record("a", "3", 1)];
+        let content = all.iter().flat_map(seal).collect::<Vec<_>>();
+        assert_eq!(read(content.into()), all);
     }
 }

@@ -7,70 +7,62 @@ use axoneme_xds::Key;
 use bytes::Bytes;
 use prost::Message;
 
-use super::{Folder, Stored, opened, sealed};
+use super::{Log, Stored};
 use crate::{quarantine::Suspect, reconcile::Record};
 
-/// The folder of a node's suspects.
+/// A node's suspects.
 #[derive(Debug)]
-pub(crate) struct SuspectFiles(Folder);
+pub(crate) struct SuspectFiles(Log);
 
 #[derive(Clone, PartialEq, Message)]
 struct StoredSuspect {
     #[prost(string, tag = "1")]
-    type_url: String,
-    #[prost(string, tag = "2")]
-    name: String,
-    #[prost(string, tag = "3")]
     version: String,
-    #[prost(uint64, repeated, tag = "4")]
+    #[prost(uint64, repeated, tag = "2")]
     deaths: Vec<u64>,
-    #[prost(bool, tag = "5")]
+    #[prost(bool, tag = "3")]
     quarantined: bool,
     /// The last version that Envoy is known to live with.
-    #[prost(message, optional, tag = "6")]
+    #[prost(message, optional, tag = "4")]
     good: Option<Stored>,
 }
 
 impl SuspectFiles {
-    /// Opens the folder, makes it if needed.
+    /// Opens the folder, makes it if needed. What is broken in it is taken away, and said so.
     ///
     /// # Errors
     /// The system's.
     pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
-        Folder::open(folder).map(Self)
+        Log::open(folder).map(Self)
     }
 
     /// Reads all suspects, sorted, each with the version to fall back to.
     ///
     /// # Errors
-    /// The system's, when the folder cannot be read.
+    /// The system's.
     pub(crate) fn load(&self) -> io::Result<Vec<(Suspect, Option<Record>)>> {
-        let mut all = self.0.load(decode)?;
-        all.sort_by(|(one, _), (other, _)| one.key.cmp(&other.key));
-        Ok(all)
+        Ok(self.0.load()?.into_iter().filter_map(|(key, content)| decode(key, content)).collect())
     }
 
     /// Puts or replaces a suspect.
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn put(&self, suspect: &Suspect, good: Option<&Record>) -> io::Result<()> {
+    pub(crate) fn put(&mut self, suspect: &Suspect, good: Option<&Record>) -> io::Result<()> {
         let stored = StoredSuspect {
-            type_url: suspect.key.0.to_string(),
-            name: suspect.key.1.to_string(),
             version: suspect.version.to_string(),
             deaths: suspect.deaths.clone(),
             quarantined: suspect.quarantined,
             good: good.map(Stored::from),
         };
-        self.0.put(&suspect.key, &sealed(&stored.encode_to_vec()))
+        self.0.put(&suspect.key, stored.encode_to_vec().into())
     }
 
     /// Takes a suspect away; one that is not there is no error.
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn remove(&self, key: &Key) -> io::Result<()> {
+    pub(crate) fn remove(&mut self, key: &Key) -> io::Result<()> {
         self.0.remove(key)
     }
 
@@ -78,20 +70,15 @@ impl SuspectFiles {
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn clear(&self) -> io::Result<()> {
+    pub(crate) fn clear(self) -> io::Result<()> {
         self.0.clear()
     }
 }
 
-fn decode(content: Bytes) -> Option<(Suspect, Option<Record>)> {
-    let stored = StoredSuspect::decode(opened(&content)?).ok()?;
-    let suspect = Suspect {
-        key: (stored.type_url.into(), stored.name.into()),
-        version: stored.version.into(),
-        deaths: stored.deaths,
-        quarantined: stored.quarantined,
-    };
-    Some((suspect, stored.good.map(Record::from)))
+fn decode(key: Key, content: Bytes) -> Option<(Suspect, Option<Record>)> {
+    let StoredSuspect { version, deaths, quarantined, good } = StoredSuspect::decode(content).ok()?;
+    let good = good.map(|good| good.named(key.clone()));
+    Some((Suspect { key, version: version.into(), deaths, quarantined }, good))
 }
 
 #[cfg(test)]
@@ -103,7 +90,7 @@ mod tests {
     #[test]
     fn what_was_put_last_is_loaded_with_what_to_fall_back_to() {
         let folder = tempfile::tempdir().unwrap();
-        let files = SuspectFiles::open(folder.path().join("suspects")).unwrap();
+        let mut files = SuspectFiles::open(folder.path().join("suspects")).unwrap();
         let suspect = |name: &str, deaths: &[u64]| Suspect {
             key: ("t".into(), name.into()),
             version: "2".into(),
@@ -117,8 +104,8 @@ mod tests {
         files.put(&suspect("c", &[4]), None).unwrap();
         files.remove(&suspect("c", &[]).key).unwrap();
         assert_eq!(files.load().unwrap(), [(suspect("a", &[4]), None), (suspect("b", &[1, 4]), Some(good))]);
-        std::fs::write(files.0.path(&suspect("a", &[]).key), "cut short").unwrap();
-        assert_eq!(files.load().unwrap().len(), 1, "a broken file harms itself only");
+        let files = SuspectFiles::open(folder.path().join("suspects")).unwrap();
+        assert_eq!(files.load().unwrap().len(), 2);
         files.clear().unwrap();
         assert!(!folder.path().join("suspects").exists());
     }
