@@ -1,5 +1,5 @@
 //! Ingresses side by side, each with one host that is never edited, and more hosts that are: their paths, their backends, their
-//! number, their certificate.
+//! number, their certificate, and whether one of them is passed through.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -36,6 +36,8 @@ pub(crate) struct House {
     paths: Vec<(String, &'static str)>,
     /// Whether these hosts have TLS.
     tls: bool,
+    /// Whether one more host is passed through.
+    passes: bool,
     own: Pair,
     more: Pair,
 }
@@ -49,6 +51,7 @@ impl House {
             labels: vec!["first".to_owned()],
             paths: vec![("/first".to_owned(), SERVICES[0])],
             tls: true,
+            passes: false,
             own: authority.sign(&[format!("{name}.example")]),
             more: authority.sign(&[format!("*.{name}.example")]),
         }
@@ -65,7 +68,7 @@ impl House {
         let own = format!("scale/cilium-ingress-scale-{}", self.name);
         let routes = resource("RouteConfiguration", &format!("{own}/listener-insecure"));
         let listener = resource("Listener", &format!("{own}/listener"));
-        match random.below(5) {
+        match random.below(6) {
             0 if self.paths.len() > 3 => drop(self.paths.remove(0)),
             0 => self.paths.push((format!("/{}", self.serial), random.pick(&SERVICES))),
             1 => {
@@ -79,8 +82,12 @@ impl House {
                 self.more = authority.sign(&[format!("*.{}.example", self.name)]);
                 return ("Secret".to_owned(), format!("/scale:{}-more", self.name));
             }
-            _ => {
+            3 | 4 => {
                 self.tls = !self.tls;
+                return listener;
+            }
+            _ => {
+                self.passes = !self.passes;
                 return listener;
             }
         }
@@ -109,6 +116,9 @@ impl House {
         } else {
             String::new()
         };
+        let through = format!("through.{name}.example");
+        let passed =
+            if self.passes { format!(", ingress.cilium.io/tls-passthrough: {through}") } else { String::new() };
         let path = |(path, service): &(String, &str)| format!("      - {}\n", path_yaml(path, service));
         let paths: String = self.paths.iter().map(path).collect();
         let mut text = format!(
@@ -117,7 +127,7 @@ kind: Ingress
 metadata:
   name: {name}
   namespace: scale
-  annotations: {{ingress.cilium.io/force-https: disabled, ingress.cilium.io/loadbalancer-mode: {mode}}}
+  annotations: {{ingress.cilium.io/force-https: disabled, ingress.cilium.io/loadbalancer-mode: {mode}{passed}}}
 spec:
   ingressClassName: cilium
   tls:
@@ -132,6 +142,10 @@ spec:
         );
         for host in hosts {
             write!(text, "  - host: {host}\n    http:\n      paths:\n{paths}").unwrap();
+        }
+        if self.passes {
+            let path = path_yaml("/", STEADY);
+            write!(text, "  - host: {through}\n    http:\n      paths:\n      - {path}\n").unwrap();
         }
         text
     }
