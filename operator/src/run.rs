@@ -145,10 +145,6 @@ async fn kube_source_and_driver(
     if let Some(address) = options.webhook {
         let listener = bind(address).await?;
         tasks.spawn("webhook", webhook::serve(listener, Arc::clone(&leaf), hub.clone(), shutdown.clone()));
-        tasks.spawn(
-            "webhook trust",
-            webhook::trust::run(client.clone(), trusted, readiness.gate("webhook trust"), shutdown.clone()),
-        );
     }
     tasks.spawn("lease", {
         let (client, options, shutdown) = (client.clone(), options.clone(), shutdown.clone());
@@ -162,6 +158,11 @@ async fn kube_source_and_driver(
     });
     let inputs = driver::Inputs { events: told, streams: answers, leading: leads.clone(), expected: loaders, again };
     let world = Cluster::new(writes, news, secrets, config_maps);
+    if options.webhook.is_some() {
+        let wiring = webhook::trust::Wiring { authority: trusted, classes: world.classes(), leading: leads.clone() };
+        let gate = readiness.gate("webhook trust");
+        tasks.spawn("webhook trust", webhook::trust::run(client.clone(), wiring, gate, shutdown.clone()));
+    }
     tasks.spawn("engine", driver::run(hub.clone(), inputs, world, synced, shutdown.clone()));
     let nodes = Nodes::new(Admission::Tokens(Box::new(Reviewer::new(client.clone(), &options.namespace))), streams);
     let gate = readiness.gate("engine");

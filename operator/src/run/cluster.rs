@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::driver::World;
 use crate::{
     Changes, Engine, Kind, ObjectKey, ProblemChange, SourceEvent, Write,
     kube_source::named::Named,
     source::Name,
+    webhook::classes::Classes,
     write::{
         Command,
         events::{News, tell},
@@ -31,6 +32,7 @@ pub(super) struct Cluster {
     news: mpsc::Sender<News>,
     secrets: Naming,
     config_maps: Naming,
+    classes: watch::Sender<Option<Classes>>,
 }
 
 /// What the watches of one kind are told.
@@ -65,7 +67,12 @@ impl Cluster {
     ) -> Self {
         let secrets = Naming { watches: secrets, by: &NAME_SECRETS, all: false };
         let config_maps = Naming { watches: config_maps, by: &NAME_CONFIG_MAPS, all: false };
-        Self { writes, news, secrets, config_maps }
+        Self { writes, news, secrets, config_maps, classes: watch::Sender::new(None) }
+    }
+
+    /// The classes that are ours, once they are known.
+    pub(super) fn classes(&self) -> watch::Receiver<Option<Classes>> {
+        self.classes.subscribe()
     }
 }
 
@@ -75,7 +82,12 @@ impl World for Cluster {
     }
 
     fn apply(&mut self, engine: &mut Engine, event: SourceEvent) -> Changes {
+        let is_of_class = event.kind() == Kind::IngressClass;
         let mut changes = engine.apply(event);
+        if is_of_class {
+            let ours = Some(engine.index().our_classes());
+            self.classes.send_if_modified(|classes| std::mem::replace(classes, ours.clone()) != ours);
+        }
         self.secrets.tell(std::mem::take(&mut changes.secrets), engine);
         self.config_maps.tell(std::mem::take(&mut changes.config_maps), engine);
         changes
@@ -105,7 +117,11 @@ impl World for Cluster {
 
 #[cfg(test)]
 mod tests {
+    use axoneme_api::names;
+    use k8s_openapi::{api::networking::v1 as networking, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+
     use super::*;
+    use crate::Object;
 
     /// What one watch was told.
     fn told(watch: &mut mpsc::UnboundedReceiver<Named>) -> Vec<Named> {
@@ -128,5 +144,39 @@ mod tests {
         cluster.apply(&mut engine, SourceEvent::reset(Kind::Ingress, Vec::new()));
         cluster.apply(&mut engine, SourceEvent::reset(Kind::Ingress, Vec::new()));
         assert_eq!((told(&mut of_secrets), told(&mut of_maps)), (vec![Named::All], Vec::new()));
+    }
+
+    #[test]
+    fn classes_that_are_ours_are_told_when_they_change() {
+        let (writes, _writer) = mpsc::unbounded_channel();
+        let (news, _events) = mpsc::channel(1);
+        let (secrets, _of_secrets) = mpsc::unbounded_channel();
+        let (config_maps, _of_maps) = mpsc::unbounded_channel();
+        let mut cluster = Cluster::new(writes, news, secrets, config_maps);
+        let (mut engine, mut classes) = (Engine::new(), cluster.classes());
+        let class = |name: &str, controller: &str, is_default: bool| {
+            let default = [(names::DEFAULT_CLASS_ANNOTATION.to_owned(), is_default.to_string())];
+            let metadata = ObjectMeta {
+                name: Some(name.to_owned()),
+                annotations: Some(default.into()),
+                ..ObjectMeta::default()
+            };
+            let spec = networking::IngressClassSpec { controller: Some(controller.to_owned()), parameters: None };
+            Object::IngressClass((&networking::IngressClass { metadata, spec: Some(spec) }).into())
+        };
+        let ours = |classes: &mut watch::Receiver<Option<Classes>>| {
+            let is_news = classes.has_changed().unwrap();
+            is_news.then(|| classes.borrow_and_update().clone().unwrap().into_iter().collect::<Vec<_>>())
+        };
+        assert_eq!(ours(&mut classes), None);
+        let [axoneme, cilium] = names::INGRESS_CONTROLLERS;
+        let listed = vec![class("b", axoneme, false), class("x", "k8s.io/ingress-nginx", true)];
+        cluster.apply(&mut engine, SourceEvent::reset(Kind::IngressClass, listed));
+        assert_eq!(ours(&mut classes).unwrap(), ["b"]);
+        cluster.apply(&mut engine, SourceEvent::Apply(class("y", "k8s.io/ingress-nginx", false)));
+        assert_eq!(ours(&mut classes), None, "another's class is no news");
+        cluster.apply(&mut engine, SourceEvent::Delete(ObjectKey::new(Kind::IngressClass, "", "x")));
+        cluster.apply(&mut engine, SourceEvent::Apply(class("a", cilium, true)));
+        assert_eq!(ours(&mut classes).unwrap(), ["", "a", "b"]);
     }
 }

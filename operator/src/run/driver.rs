@@ -163,7 +163,7 @@ impl<W: World> Driver<W> {
     }
 
     fn event(&mut self, event: SourceEvent) {
-        let (kind, what) = describe(&event);
+        let (kind, what) = (event.kind(), describe(&event));
         let started = Instant::now();
         let synced = self.is_synced();
         let (hub, world) = (&self.hub, &mut self.world);
@@ -375,12 +375,12 @@ fn standing(engine: &Engine) -> impl Iterator<Item = (&ObjectKey, ProblemChange)
     engine.problems().iter().map(move |(object, problems)| (object, news(problems)))
 }
 
-fn describe(event: &SourceEvent) -> (Kind, &'static str) {
+fn describe(event: &SourceEvent) -> &'static str {
     match event {
-        SourceEvent::Apply(object) => (object.key().kind, "apply"),
-        SourceEvent::Delete(key) => (key.kind, "delete"),
-        SourceEvent::Unreadable(object) => (object.key.kind, "unreadable"),
-        SourceEvent::Reset { kind, .. } => (*kind, "reset"),
+        SourceEvent::Apply(_) => "apply",
+        SourceEvent::Delete(_) => "delete",
+        SourceEvent::Unreadable(_) => "unreadable",
+        SourceEvent::Reset { .. } => "reset",
     }
 }
 
