@@ -52,11 +52,7 @@ impl Draining {
 
     /// Begins to look at a frontend. One that drains already keeps its time.
     pub(super) fn begin(&mut self, frontend: SocketAddr, now: Instant) {
-        self.frontends.entry(frontend).or_insert(Drain {
-            until: now + self.timeout,
-            connections: 0,
-            last: false,
-        });
+        self.frontends.entry(frontend).or_insert(Drain { until: now + self.timeout, connections: 0, last: false });
         self.next.get_or_insert(now + PAUSE);
     }
 

@@ -4,8 +4,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod agent;
-mod cut;
 mod clsact;
+mod cut;
 mod devices;
 mod dialler;
 mod foreign;
