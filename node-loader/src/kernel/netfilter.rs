@@ -19,13 +19,22 @@
 //!   }
 //!   chain postrouting {
 //!     type nat hook postrouting priority srcnat; policy accept;
-//!     meta mark & 0xf00 == 0xd00 counter masquerade
+//!     meta mark & 0xf00 == 0xd00 counter ct mark set (ct mark & 0xfffff0ff) ^ 0xd00 masquerade
+//!   }
+//!   chain returning {
+//!     type filter hook prerouting priority mangle; policy accept;
+//!     ct direction reply ct mark & 0xf00 == 0xd00 meta mark set (mark & 0xfffff0ff) ^ 0x200
+//!   }
+//!   chain answering {
+//!     type route hook output priority mangle; policy accept;
+//!     ct direction reply ct mark & 0xf00 == 0xd00 meta mark set (mark & 0xfffff0ff) ^ 0x600
 //!   }
 //! }
 //! ```
 //!
-//! The last chain is there only where upstream connections speak from their client's address: the kernel tracks all connections
-//! of a node that has a chain of this type.
+//! The last three chains are there only where upstream connections speak from their client's address: the kernel tracks all
+//! connections of a node that has a chain of the type `nat`. What was masqueraded comes back to the client's address, which is not the
+//! node's, so it needs a mark to be routed to the node; what a process of the node answers, too.
 
 use nix::{errno::Errno, sys::socket::SockProtocol};
 
@@ -50,10 +59,15 @@ mod nft {
     pub(super) const HOOK_POSTROUTING: u32 = 4;
     pub(super) const PRIORITY_RAW: i32 = -300;
     pub(super) const PRIORITY_SOURCE_NAT: i32 = 100;
+    pub(super) const PRIORITY_MANGLE: i32 = -150;
     pub(super) const ACCEPT: u32 = 1;
     pub(super) const REGISTER: u32 = 1;
     pub(super) const META_MARK: u32 = 3;
     pub(super) const META_L4PROTO: u32 = 16;
+    pub(super) const CT_DIRECTION: u32 = 1;
+    pub(super) const CT_MARK: u32 = 3;
+    /// `IP_CT_DIR_REPLY`.
+    pub(super) const REPLY: u8 = 1;
     pub(super) const EQUAL: u32 = 0;
     pub(super) const REJECT_TCP_RESET: u32 = 1;
 }
@@ -76,7 +90,13 @@ pub(crate) fn install(config: &Config, keeping: bool) -> Result<(), DatapathErro
     }
     if keeping {
         batch.chain(table, "postrouting", "nat", nft::HOOK_POSTROUTING, nft::PRIORITY_SOURCE_NAT);
-        batch.rule(table, "postrouting", Rule::default().marked(mask, node_source).counter().masquerade());
+        let masquerade = Rule::default().marked(mask, node_source).counter().mark_connection(mask, node_source);
+        batch.rule(table, "postrouting", masquerade.masquerade());
+        let reply = || Rule::default().of_reply_marked(mask, node_source);
+        batch.chain(table, "returning", "filter", nft::HOOK_PREROUTING, nft::PRIORITY_MANGLE);
+        batch.rule(table, "returning", reply().mark(mask, taken));
+        batch.chain(table, "answering", "route", nft::HOOK_OUTPUT, nft::PRIORITY_MANGLE);
+        batch.rule(table, "answering", reply().mark(mask, host));
     }
     batch.commit().map_err(|errno| DatapathError::netlink(format!("make the nftables table inet {table}"), errno))
 }
@@ -163,10 +183,37 @@ impl Rule {
         self.expression("cmp", compare)
     }
 
-    fn marked(self, mask: u32, mark: u32) -> Self {
+    /// `(register & mask) ^ toggle`, back into the register.
+    fn masked(self, mask: u32, toggle: u32) -> Self {
         let and = Attributes::default().number(1, nft::REGISTER).number(2, nft::REGISTER).number(3, 4);
-        let and = and.nest(4, data(&mask.to_ne_bytes())).nest(5, data(&[0; 4]));
-        self.load(nft::META_MARK).expression("bitwise", and).equals(&mark.to_ne_bytes())
+        let and = and.nest(4, data(&mask.to_ne_bytes())).nest(5, data(&toggle.to_ne_bytes()));
+        self.expression("bitwise", and)
+    }
+
+    fn marked(self, mask: u32, mark: u32) -> Self {
+        self.load(nft::META_MARK).masked(mask, 0).equals(&mark.to_ne_bytes())
+    }
+
+    fn load_ct(self, key: u32) -> Self {
+        self.expression("ct", Attributes::default().number(1, nft::REGISTER).number(2, key))
+    }
+
+    /// What comes back of a connection with [`Self::mark_connection`].
+    fn of_reply_marked(self, mask: u32, mark: u32) -> Self {
+        let reply = self.load_ct(nft::CT_DIRECTION).equals(&[nft::REPLY]);
+        reply.load_ct(nft::CT_MARK).masked(mask, 0).equals(&mark.to_ne_bytes())
+    }
+
+    /// Sets our bits of the connection's mark.
+    fn mark_connection(self, mask: u32, mark: u32) -> Self {
+        let store = Attributes::default().number(2, nft::CT_MARK).number(4, nft::REGISTER);
+        self.load_ct(nft::CT_MARK).masked(!mask, mark).expression("ct", store)
+    }
+
+    /// Sets our bits of the packet's mark.
+    fn mark(self, mask: u32, mark: u32) -> Self {
+        let store = Attributes::default().number(2, nft::META_MARK).number(3, nft::REGISTER);
+        self.load(nft::META_MARK).masked(!mask, mark).expression("meta", store)
     }
 
     fn tcp_only(self) -> Self {

@@ -6,7 +6,7 @@
 use std::{
     io::{self, BufRead as _, BufReader, ErrorKind, Write as _},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
-    os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _},
+    os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -113,19 +113,24 @@ fn transparent(address: SocketAddr) -> TcpListener {
     let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
     setsockopt(&fd, ReuseAddr, &true).unwrap();
     setsockopt(&fd, Mark, &LISTENER_MARK).unwrap();
-    if address.is_ipv4() {
-        setsockopt(&fd, IpTransparent, &true).unwrap();
-    } else {
-        let one: libc::c_int = 1;
-        let length = size_of_val(&one) as libc::socklen_t;
-        // SAFETY: the option's value is an int, and `length` is its size.
-        let result = unsafe {
-            libc::setsockopt(fd.as_raw_fd(), libc::SOL_IPV6, libc::IPV6_TRANSPARENT, (&raw const one).cast(), length)
-        };
-        assert_eq!(result, 0);
-    }
+    let_foreign_addresses(&fd, address.is_ipv4());
     bind(fd.as_raw_fd(), &SockaddrStorage::from(address)).unwrap();
     listen(&fd, Backlog::new(64).unwrap()).unwrap();
     // SAFETY: the descriptor is a listening socket, and given away.
     unsafe { TcpListener::from_raw_fd(fd.into_raw_fd()) }
+}
+
+/// Lets a socket have an address that is not the node's.
+pub(crate) fn let_foreign_addresses(fd: &OwnedFd, v4: bool) {
+    if v4 {
+        setsockopt(fd, IpTransparent, &true).unwrap();
+        return;
+    }
+    let one: libc::c_int = 1;
+    let length = size_of_val(&one) as libc::socklen_t;
+    // SAFETY: the option's value is an int, and `length` is its size.
+    let result = unsafe {
+        libc::setsockopt(fd.as_raw_fd(), libc::SOL_IPV6, libc::IPV6_TRANSPARENT, (&raw const one).cast(), length)
+    };
+    assert_eq!(result, 0);
 }

@@ -1,20 +1,19 @@
 //! One object with its maps in a network namespace of its own, and the sockets that the programs look for.
 
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     process::Command,
     time::Duration,
 };
 
 use axoneme_bpf_common::{
-    Failure, Frontend, FrontendKey, Marks, Pace, Place, Reason, RedirectEvent, Settings, SourceKey, Sources, State,
+    Failure, Frontend, FrontendKey, Keeping, Marks, Near, Pace, Place, Reason, RedirectEvent, Settings, SourceKey, Sources, State,
     Tally, Told, mapped,
 };
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf, lpm_trie},
-    programs::{CgroupSockAddr, SchedClassifier, TestRun as _, TestRunOptions},
+    programs::{SchedClassifier, TestRun as _, TestRunOptions},
     util::nr_cpus,
 };
 use nix::{
@@ -29,18 +28,19 @@ pub(crate) const INGRESS: [&str; 2] = ["from_container", "from_netdev"];
 pub(crate) const TAKEN: u32 = 0x200;
 pub(crate) const REFUSE: u32 = 0x300;
 pub(crate) const HOST: u32 = 0x600;
+pub(crate) const KEPT: u32 = 0xb00;
 
 const MARKS: Marks = Marks {
     mask: 0xf00,
     taken: TAKEN,
     host: HOST,
     listener: 0xa00,
-    original_source: 0xb00,
+    original_source: KEPT,
     upstream: 0xc00,
     refuse: REFUSE,
 };
 /// Mounted in the namespace of each test only.
-const PINS: &str = "/sys/fs/bpf";
+pub(crate) const PINS: &str = "/sys/fs/bpf";
 const PROXY_PORT: u16 = 10_000;
 pub(crate) const SERVICE: u32 = 7;
 /// `TCX_NEXT`, as the kernel returns it.
@@ -61,7 +61,7 @@ const REASONS: [Reason; 9] = [
     Reason::SourceRange,
 ];
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/axoneme.o"));
+pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/axoneme.o"));
 
 pub(crate) struct Bench {
     ebpf: Ebpf,
@@ -70,8 +70,8 @@ pub(crate) struct Bench {
 
 /// A connection whose server side has the service's address.
 pub(crate) struct Connection {
-    client: TcpStream,
-    _server: TcpStream,
+    pub(crate) client: TcpStream,
+    pub(crate) server: TcpStream,
 }
 
 impl Connection {
@@ -81,11 +81,16 @@ impl Connection {
 }
 
 impl Bench {
-    /// Moves this thread to new namespaces and loads everything there.
-    pub(crate) fn new(v6: bool) -> Self {
+    /// Moves this thread to new namespaces.
+    pub(crate) fn namespaces() {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("this test needs root");
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
         mount(Some("bpf"), PINS, Some("bpf"), MsFlags::empty(), None::<&str>).unwrap();
+    }
+
+    /// Loads everything, in namespaces of its own.
+    pub(crate) fn new(v6: bool) -> Self {
+        Self::namespaces();
         let packets = Packets::new(v6);
         let at_once = if v6 { "nodad" } else { "" };
         for arguments in [
@@ -136,6 +141,18 @@ impl Bench {
         if is_in { sources.insert(&key, 1, 0).unwrap() } else { sources.remove(&key).unwrap() }
     }
 
+    /// Whether upstream connections keep their client's address.
+    pub(crate) fn keep(&mut self, on: bool) {
+        let mut keeping: Array<_, Keeping> = self.ebpf.map_mut("KEEPING").unwrap().try_into().unwrap();
+        keeping.set(0, Keeping { on: on.into(), node_source: 0xd00 }, 0).unwrap();
+    }
+
+    /// Says where an address is.
+    pub(crate) fn near(&mut self, address: IpAddr, near: Near) {
+        let mut map: LpmTrie<_, [u8; 16], u32> = self.ebpf.map_mut("NEAR").unwrap().try_into().unwrap();
+        map.insert(&lpm_trie::Key::new(128, bytes(address)), near as u32, 0).unwrap();
+    }
+
     pub(crate) fn no_frontend(&mut self) {
         let key = self.key();
         self.frontends().remove(&key).unwrap();
@@ -146,12 +163,19 @@ impl Bench {
         TcpListener::bind(if self.v6 { ("::1", PROXY_PORT) } else { ("127.0.0.1", PROXY_PORT) }).unwrap()
     }
 
+    /// As before a loader has written its settings.
+    pub(crate) fn without_settings(&mut self) {
+        let none = Marks { mask: 0, taken: 0, host: 0, listener: 0, original_source: 0, upstream: 0, refuse: 0 };
+        let mut settings: Array<_, Settings> = self.ebpf.map_mut("SETTINGS").unwrap().try_into().unwrap();
+        settings.set(0, Settings { netns_cookie: 0, marks: none, host_families: 0 }, 0).unwrap();
+    }
+
     pub(crate) fn connection(&self) -> Connection {
         let packets = self.packets();
         let listener = TcpListener::bind(packets.service).unwrap();
         let client = connect_from(packets.client, packets.service);
         let server = listener.accept().unwrap().0;
-        Connection { client, _server: server }
+        Connection { client, server }
     }
 
     /// Runs a program on a packet: with what mark it comes out, and what is counted, in the order of the reasons.
@@ -208,18 +232,6 @@ impl Bench {
         let event = [&bytes(client)[..], &bytes(service.ip()), &ports, &numbers].concat();
         assert_eq!(event.len() + size_of::<u64>(), size_of::<RedirectEvent>());
         event
-    }
-
-    /// How many instructions the verifier walked, by program.
-    pub(crate) fn verified(&mut self) -> BTreeMap<String, u32> {
-        for program in ["connect4", "connect6"] {
-            let program: &mut CgroupSockAddr = self.ebpf.program_mut(program).unwrap().try_into().unwrap();
-            program.load().unwrap();
-        }
-        let count = |(name, program): (&str, &aya::programs::Program)| {
-            (name.to_owned(), program.info().unwrap().verified_instruction_count().unwrap())
-        };
-        self.ebpf.programs().map(count).collect()
     }
 
     fn key(&self) -> FrontendKey {

@@ -2,13 +2,18 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+pub(crate) const FIN: u8 = 0x01;
 pub(crate) const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
 pub(crate) const ACK: u8 = 0x10;
+
+/// Before the IP header.
+pub(crate) const ETHERNET: usize = 14;
 
 pub(crate) const CLIENT_PORT: u16 = 40_000;
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
 
 /// Packets of one client to one service.
 #[derive(Clone, Copy)]
@@ -32,6 +37,12 @@ impl Packets {
 
     pub(crate) fn to_port(self, port: u16) -> Self {
         Self { service: SocketAddr::new(self.service.ip(), port), ..self }
+    }
+
+    /// What the service says back.
+    pub(crate) fn reply(self) -> Self {
+        let service = SocketAddr::new(self.client, self.client_port);
+        Self { client: self.service.ip(), service, client_port: self.service.port(), ..self }
     }
 
     /// An IPv4 header of 24 bytes. IPv6 has no such thing.
@@ -58,6 +69,34 @@ impl Packets {
         packet
     }
 
+    /// The first of several fragments, with the whole TCP header in it. IPv4 only.
+    pub(crate) fn first_fragment(&self) -> Vec<u8> {
+        let mut packet = self.tcp(SYN);
+        packet[ETHERNET + 6] = 0x20;
+        packet
+    }
+
+    /// A SYN whose IPv4 header says that it has so many words.
+    pub(crate) fn header_of_words(&self, words: u8) -> Vec<u8> {
+        let mut packet = self.tcp(SYN);
+        let more = usize::from(words.max(5) - 5) * 4;
+        packet[ETHERNET] = 0x40 | words;
+        packet.splice(ETHERNET + 20..ETHERNET + 20, vec![1; more]);
+        packet
+    }
+
+    /// A SYN behind an extension header of IPv6, eight bytes long.
+    pub(crate) fn behind_extension(&self, kind: u8) -> Vec<u8> {
+        let header = [TCP, 0, 1, 4, 0, 0, 0, 0];
+        let tcp = tcp_header(self.client_port, self.service.port(), SYN);
+        self.frame(&self.ip(kind, &[&header[..], &tcp].concat()))
+    }
+
+    /// A SYN's bytes, said to be of another protocol.
+    pub(crate) fn of_protocol(&self, protocol: u8) -> Vec<u8> {
+        self.frame(&self.ip(protocol, &tcp_header(self.client_port, self.service.port(), SYN)))
+    }
+
     pub(crate) fn echo_request(&self) -> Vec<u8> {
         let (protocol, kind) = if self.client.is_ipv4() { (1, 8) } else { (58, 128) };
         self.frame(&self.ip(protocol, &[kind, 0, 0, 0, 0, 0, 0, 0]))
@@ -65,12 +104,26 @@ impl Packets {
 
     /// "Too big", from a router to the service's address, about what the service sent to the client.
     pub(crate) fn icmp_error(&self) -> Vec<u8> {
-        let (protocol, kind, code) = if self.client.is_ipv4() { (1, 3, 4) } else { (58, 2, 0) };
-        let tcp = tcp_header(self.service.port(), self.client_port, ACK);
-        let inner = ip(self.service.ip(), self.client, TCP, &tcp, false);
-        let message = [&[kind, code, 0, 0, 0, 0, 5, 0][..], &inner].concat();
+        self.icmp(if self.client.is_ipv4() { 3 } else { 2 }, &self.answer(TCP, false))
+    }
+
+    /// A message of any type of ICMP to the service's address, about a packet.
+    pub(crate) fn icmp(&self, kind: u8, about: &[u8]) -> Vec<u8> {
+        let protocol = if self.client.is_ipv4() { 1 } else { 58 };
+        let message = [&[kind, 0, 0, 0, 0, 0, 5, 0][..], about].concat();
         let router = if self.client.is_ipv4() { "10.9.9.9" } else { "fd00:9::9" };
         self.frame(&ip(router.parse().unwrap(), self.service.ip(), protocol, &message, false))
+    }
+
+    /// What the service sent to the client, without a link's header.
+    pub(crate) fn answer(&self, protocol: u8, options: bool) -> Vec<u8> {
+        let tcp = tcp_header(self.service.port(), self.client_port, ACK);
+        ip(self.service.ip(), self.client, protocol, &tcp, options)
+    }
+
+    /// What the client sent to the service, likewise.
+    pub(crate) fn question(&self) -> Vec<u8> {
+        self.ip(TCP, &tcp_header(self.client_port, self.service.port(), ACK))
     }
 
     fn ip(&self, protocol: u8, payload: &[u8]) -> Vec<u8> {
@@ -81,6 +134,11 @@ impl Packets {
         let kind: u16 = if self.client.is_ipv4() { 0x0800 } else { 0x86dd };
         [&[0; 12][..], &kind.to_be_bytes(), packet].concat()
     }
+}
+
+/// The same frame in a VLAN, as long as nobody has taken the tag out of it.
+pub(crate) fn tagged(frame: &[u8]) -> Vec<u8> {
+    [&frame[..12], &[0x81, 0x00, 0x00, 0x05], &frame[12..]].concat()
 }
 
 fn ip(from: IpAddr, to: IpAddr, protocol: u8, payload: &[u8], options: bool) -> Vec<u8> {
