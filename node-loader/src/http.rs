@@ -202,3 +202,66 @@ fn response(status: StatusCode, kind: &'static str, body: Body) -> Response<Body
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    /// The status line that a server with these answers gives to a request.
+    async fn asked(request: &str, offer: Offer) -> String {
+        let (mut client, server) = duplex(64 * 1024);
+        let (ask, mut questions) = mpsc::unbounded_channel();
+        let task = tokio::spawn(connection(server, Questions(ask), offer));
+        client.write_all(format!("{request}\r\nhost: node\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tokio::join!(client.read_to_string(&mut answer), async {
+            while let Some(question) = questions.recv().await {
+                if let Question::Status(answer) = question {
+                    let _ = answer.send(nothing());
+                }
+            }
+        })
+        .0
+        .unwrap();
+        task.await.unwrap();
+        answer.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// The state of a node that has nothing to do.
+    fn nothing() -> Status {
+        serde_json::from_value(serde_json::json!({
+            "version": "", "node": "", "operator": {"connected": true}, "synced": true, "envoy_connected": true,
+            "resources": 0, "listeners": [], "redirects": [], "draining": [], "rejections": [], "counters": [],
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn cve_2025_24030_the_metrics_port_knows_three_paths_and_leads_nowhere() {
+        let offer = || Offer::Metrics(PrometheusBuilder::new().build_recorder().handle());
+        for path in ["/metrics", "/healthz"] {
+            assert_eq!(asked(&format!("GET {path} HTTP/1.1"), offer()).await, "HTTP/1.1 200 OK", "{path}");
+        }
+        for path in [
+            "/",
+            "/config_dump",
+            "/certs",
+            "/quitquitquit",
+            "/status",
+            "/monitor",
+            "/metrics/",
+            "/metrics/../config_dump",
+            "//metrics",
+            "/%6detrics",
+            "http://127.0.0.1:9901/config_dump",
+        ] {
+            assert_eq!(asked(&format!("GET {path} HTTP/1.1"), offer()).await, "HTTP/1.1 404 Not Found", "{path}");
+        }
+        for request in ["POST /metrics HTTP/1.1", "CONNECT 127.0.0.1:9901 HTTP/1.1"] {
+            assert_eq!(asked(request, offer()).await, "HTTP/1.1 405 Method Not Allowed", "{request}");
+        }
+    }
+}
