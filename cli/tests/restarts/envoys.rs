@@ -1,12 +1,16 @@
 //! Another Envoy takes over from the one that serves: both run, new connections go to the new one, and the old one ends when its
 //! clients have left. And Envoy is killed, which cannot be helped, but not for long.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::ErrorKind,
+    time::{Duration, Instant},
+};
 
 use axoneme_testnet::wait_until;
 
 use crate::{
     load::Manners,
+    manifests::INGRESS,
     scene::{SOON, Scene},
 };
 
@@ -44,10 +48,19 @@ fn soak_edge_26_twenty_envoys_take_over_and_fail_no_request() {
 fn edge_26_an_envoy_that_is_killed_is_back_at_once_and_the_node_says_so() {
     let scene = Scene::start("envoy-killed");
     scene.kill_envoy();
+    wait_until("the node to miss its Envoy", SOON, || {
+        Ok(scene.status().is_some_and(|status| !status.summary.envoy_connected))
+    })
+    .unwrap();
+    // Nobody else serves the address, so nobody is to wait for an answer; and it is counted.
+    let before = scene.counter(INGRESS, "refused");
+    for outcome in scene.dial() {
+        assert_eq!(outcome.err().map(|error| error.kind()), Some(ErrorKind::ConnectionRefused));
+    }
+    assert!(scene.counter(INGRESS, "refused") >= before + 2, "{:#?}", scene.status());
     let start = Instant::now();
-    let is_away = || Ok(scene.status().is_some_and(|status| !status.summary.envoy_connected));
-    wait_until("the node to miss its Envoy", SOON, is_away).unwrap();
+    scene.go_on_supervising();
     scene.until_served();
-    println!("all is served again {:?} after Envoy was killed", start.elapsed());
+    println!("all is served again {:?} after the supervisor saw that Envoy had died", start.elapsed());
     scene.load(Manners::Strict).end();
 }

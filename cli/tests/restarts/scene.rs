@@ -2,7 +2,8 @@
 //! outside, and one backend.
 
 use std::{
-    net::SocketAddr,
+    io,
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     sync::LazyLock,
     time::{Duration, Instant},
@@ -165,11 +166,24 @@ impl Scene {
         oldest.wait(SOON).unwrap();
     }
 
-    /// Envoy dies, and its supervisor starts it again.
+    /// Envoy dies. Its supervisor starts it again when it is told to, so that there is time to look around.
     pub(crate) fn kill_envoy(&self) {
+        self.envoys[0].signal(Signal::SIGSTOP).unwrap();
         let script = "for pid in $(cat /sys/fs/cgroup/cgroup.procs); do
             case $(cat /proc/$pid/comm) in envoy*) kill -9 $pid; echo $pid; esac; done";
         assert_eq!(self.node.run("sh", ["-c", script]).unwrap().lines().count(), 1, "one Envoy");
+    }
+
+    /// See [`Self::kill_envoy`].
+    pub(crate) fn go_on_supervising(&self) {
+        self.envoys[0].signal(Signal::SIGCONT).unwrap();
+    }
+
+    /// What becomes of a connection from outside to the Ingress's addresses.
+    pub(crate) fn dial(&self) -> Vec<io::Result<()>> {
+        let addresses = self.balancers(INGRESS);
+        let dial = |to: &SocketAddr| TcpStream::connect_timeout(to, SOON).map(drop);
+        self.outside.enter(|| addresses.iter().map(dial).collect()).unwrap()
     }
 
     /// All that runs ends without a word, and the kernel forgets everything; what is on disk stays. Then it starts again.
@@ -213,7 +227,11 @@ impl Scene {
         let mut last = None;
         let waited = wait_until("all to be served", SOON, || {
             last = self.status();
-            Ok(last.as_ref().is_some_and(|status| [INGRESS, RANGED].iter().all(|name| on(status, name).len() >= 2)))
+            Ok(last.as_ref().is_some_and(|status| {
+                let listen = status.summary.listeners.iter().all(|listener| listener.listening);
+                let is_on = |name: &&str| on(status, name).len() >= 2;
+                status.summary.envoy_connected && listen && [INGRESS, RANGED].iter().all(is_on)
+            }))
         });
         assert!(waited.is_ok(), "{last:#?}\n{}", self.words());
         start.elapsed()
@@ -227,12 +245,24 @@ impl Scene {
 
     /// Clients in the pod and outside, for the load balancer addresses of both redirects.
     pub(crate) fn load(&self, manners: Manners) -> Load {
-        let status = self.status().unwrap();
-        let at = |name| on(&status, name).into_iter().filter(|at| address::is_balancer(at.ip()));
-        let (ingress, ranged): (Vec<_>, Vec<_>) = (at(INGRESS).collect(), at(RANGED).collect());
-        assert_eq!((ingress.len(), ranged.len()), (2, 2), "{status:#?}");
-        let all = [ingress.clone(), ranged].concat();
+        let ingress = self.balancers(INGRESS);
+        let all = [ingress.clone(), self.balancers(RANGED)].concat();
         Load::start(&[(&self.pod, ingress), (&self.outside, all)], manners)
+    }
+
+    /// The load balancer addresses of a redirect, of both families.
+    fn balancers(&self, name: &str) -> Vec<SocketAddr> {
+        let status = self.status().unwrap();
+        let found: Vec<_> = on(&status, name).into_iter().filter(|at| address::is_balancer(at.ip())).collect();
+        assert_eq!(found.len(), 2, "{status:#?}");
+        found
+    }
+
+    /// One of the kernel's counters.
+    pub(crate) fn counter(&self, service: &str, reason: &str) -> u64 {
+        let counters = self.status().unwrap().counters;
+        let found = counters.iter().find(|it| it.service == service && it.reason == reason);
+        found.map_or(0, |it| it.connections)
     }
 
     /// How many connections did not go to Envoy, of all that were for it. Who is refused says so itself.
