@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use axoneme_api::intent::REDIRECT;
 use axoneme_envoy::{EnvoyResource, ResourceKind};
 use axoneme_node::{
-    listener::{self, Binding},
+    listener::{self, Binding, Ground},
     references::references,
 };
 use axoneme_xds::{Change, Key, Resource, type_urls};
@@ -27,6 +27,7 @@ pub(crate) const TYPES: [&str; 7] = [
 ];
 
 const PORT: u16 = 10_007;
+const GROUND: Ground = Ground { ipv6: true, groups: true };
 
 /// Takes an intent: the type's number in [`TYPES`] and the body.
 pub fn check(data: &[u8]) {
@@ -47,7 +48,7 @@ pub fn check(data: &[u8]) {
 /// What is added to a listener is all that is new in it.
 fn bound(resource: &EnvoyResource, body: &[u8]) {
     let Ok(Binding::ProxyPort) = listener::binding(body) else { return };
-    let Ok(merged) = listener::bind(body, PORT, true) else { unreachable!("a listener with a binding is not bound") };
+    let Ok(merged) = listener::bind(body, PORT, GROUND) else { unreachable!("a listener with a binding is not bound") };
     assert_eq!(listener::binding(&merged), Ok(Binding::AsWritten));
     let Some(merged) = EnvoyResource::from_bytes(ResourceKind::Listener, &merged) else {
         unreachable!("Envoy cannot read what was added to a listener that it can")

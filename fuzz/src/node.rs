@@ -7,6 +7,7 @@ use std::{
 
 use axoneme_node::{
     OnProxyFailure,
+    listener::Ground,
     ports::PortRange,
     reconcile::{Event, Op, Reconcile, Record, Settings, Ticket},
 };
@@ -27,7 +28,7 @@ impl Node {
         let settings = Settings {
             ports: PortRange::DEFAULT,
             on_proxy_failure: OnProxyFailure::Bypass,
-            ipv6: true,
+            ground: Ground { ipv6: true, groups: true },
             is_free: Box::new(|_| true),
         };
         let mut node = Self {
