@@ -80,18 +80,36 @@ pub struct IngressFlags {
     ingress_lb_annotation_prefixes: Option<Vec<String>>,
 }
 
+/// All Ingresses of shared mode are at a port that the nodes give to redirected listeners: sooner or later one of them has it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "--ingress-hostnetwork-shared-listener-port={port} is one of the ports {}-{} that the proxy takes itself (--proxy-port-range, \
+     the chart's node.portRange); choose another",
+    taken.start(), taken.end()
+)]
+pub struct SharedPortTaken {
+    port: u16,
+    taken: RangeInclusive<u16>,
+}
+
 impl IngressFlags {
     /// What the flags amount to for an operator of this namespace.
-    #[must_use]
-    pub fn defaults(self, namespace: &str) -> IngressDefaults {
+    ///
+    /// # Errors
+    /// [`SharedPortTaken`] in host network mode.
+    pub fn defaults(self, namespace: &str) -> Result<IngressDefaults, SharedPortTaken> {
         let flags = self;
+        let (port, taken) = (flags.ingress_hostnetwork_shared_listener_port, &flags.proxy_port_range);
+        if flags.ingress_hostnetwork_enabled && taken.contains(&port) {
+            return Err(SharedPortTaken { port, taken: taken.clone() });
+        }
         let selector = flags.ingress_hostnetwork_nodelabelselector;
         let host_network = HostNetwork {
             nodes: (!selector.labels.is_empty()).then_some(selector),
             proxy_ports: flags.proxy_port_range,
             shared_port: flags.ingress_hostnetwork_shared_listener_port,
         };
-        IngressDefaults {
+        Ok(IngressDefaults {
             mode: flags.ingress_default_lb_mode,
             shared_service: Name::new(namespace, &flags.ingress_shared_lb_service_name),
             enforce_https: flags.enforce_ingress_https,
@@ -107,7 +125,7 @@ impl IngressFlags {
             copied_prefixes: flags
                 .ingress_lb_annotation_prefixes
                 .unwrap_or_else(|| IngressDefaults::default().copied_prefixes),
-        }
+        })
     }
 }
 
@@ -126,7 +144,11 @@ fn name(text: &str) -> Result<Name, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A duration as flags and annotations say it.
+///
+/// # Errors
+/// What is wanted in its place.
+pub fn duration(text: &str) -> Result<Duration, String> {
     options::duration(text).ok_or_else(|| "want a duration such as 30s, 1m30s or 0".to_owned())
 }
 
@@ -144,4 +166,32 @@ fn selector(text: &str) -> Result<Selector, String> {
 fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let range = text.split_once('-').and_then(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?));
     range.filter(|range| !range.is_empty()).ok_or_else(|| "want a range of ports such as 10000-20000".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        ingress: IngressFlags,
+    }
+
+    fn defaults(flags: &[&str]) -> Result<IngressDefaults, SharedPortTaken> {
+        Flags::parse_from([&["operator"], flags].concat()).ingress.defaults("mesh")
+    }
+
+    #[test]
+    fn the_port_of_shared_mode_is_none_of_the_proxys() {
+        let port = "--ingress-hostnetwork-shared-listener-port=10001";
+        assert!(defaults(&[port]).is_ok(), "without host network mode there is no such port");
+        let enabled = "--ingress-hostnetwork-enabled=true";
+        let refused = defaults(&[enabled, port]).unwrap_err().to_string();
+        assert!(refused.contains("10001") && refused.contains("10000-20000"), "{refused}");
+        assert!(defaults(&[enabled, port, "--proxy-port-range=20001-30000"]).is_ok());
+        assert!(defaults(&[enabled]).is_ok());
+    }
 }

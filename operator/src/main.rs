@@ -5,11 +5,12 @@ use std::{
     io::{IsTerminal as _, stdout},
     net::SocketAddr,
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use axoneme_operator::{
-    ingress_flags::IngressFlags,
+    ingress_flags::{IngressFlags, duration},
     policy_flags::PolicyFlags,
     run::{Options, run},
 };
@@ -53,6 +54,11 @@ struct Flags {
     /// Where /metrics, /healthz and /readyz are served: plain HTTP.
     #[arg(long, env = "AXONEME_METRICS_ADDRESS", default_value = "[::]:15014")]
     metrics_address: SocketAddr,
+
+    /// How long a node may be away before the statuses of objects say so, such as 30s. What it said before stands so long, and so
+    /// long again after it came back; a loader that is replaced takes some ten seconds.
+    #[arg(long, env = "AXONEME_NODE_GRACE", default_value = "30s", value_parser = duration)]
+    node_grace: Duration,
 
     #[command(flatten)]
     policy: PolicyFlags,
@@ -107,7 +113,7 @@ fn start(flags: Flags) -> anyhow::Result<()> {
         let shutdown = CancellationToken::new();
         on_signal(&shutdown)?;
         let options = Options {
-            ingress: flags.ingress.defaults(&flags.namespace),
+            ingress: flags.ingress.defaults(&flags.namespace)?,
             namespace: flags.namespace,
             identity: flags.identity,
             service: flags.service,
@@ -115,6 +121,7 @@ fn start(flags: Flags) -> anyhow::Result<()> {
             webhook: flags.webhook.then_some(flags.webhook_address),
             metrics: flags.metrics_address,
             policy: flags.policy.policy(),
+            node_grace: flags.node_grace,
         };
         Ok(run(client, options, shutdown).await?)
     })

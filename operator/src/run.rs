@@ -61,6 +61,8 @@ pub struct Options {
     pub policy: Policy,
     /// What holds of Ingresses that do not say otherwise.
     pub ingress: IngressDefaults,
+    /// How long a node may be away before statuses say so.
+    pub node_grace: Duration,
 }
 
 /// Why the operator stopped.
@@ -157,7 +159,7 @@ async fn kube_source_and_driver(
         write::events::run(client, identity, notes, shutdown.clone())
     });
     let inputs = driver::Inputs { events: told, streams: answers, leading: leads.clone(), expected: loaders, again };
-    let world = Cluster::new(writes, news, secrets, config_maps);
+    let world = Cluster::new(writes, news, secrets, config_maps, options.node_grace);
     if options.webhook.is_some() {
         let wiring = webhook::trust::Wiring { authority: trusted, classes: world.classes(), leading: leads.clone() };
         let gate = readiness.gate("webhook trust");

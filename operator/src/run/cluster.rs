@@ -33,6 +33,7 @@ pub(super) struct Cluster {
     secrets: Naming,
     config_maps: Naming,
     classes: watch::Sender<Option<Classes>>,
+    node_grace: Duration,
 }
 
 /// What the watches of one kind are told.
@@ -64,10 +65,11 @@ impl Cluster {
         news: mpsc::Sender<News>,
         secrets: mpsc::UnboundedSender<Named>,
         config_maps: mpsc::UnboundedSender<Named>,
+        node_grace: Duration,
     ) -> Self {
         let secrets = Naming { watches: secrets, by: &NAME_SECRETS, all: false };
         let config_maps = Naming { watches: config_maps, by: &NAME_CONFIG_MAPS, all: false };
-        Self { writes, news, secrets, config_maps, classes: watch::Sender::new(None) }
+        Self { writes, news, secrets, config_maps, classes: watch::Sender::new(None), node_grace }
     }
 
     /// The classes that are ours, once they are known.
@@ -79,6 +81,10 @@ impl Cluster {
 impl World for Cluster {
     fn gathering(&self) -> Duration {
         GATHERING
+    }
+
+    fn node_grace(&self) -> Duration {
+        self.node_grace
     }
 
     fn apply(&mut self, engine: &mut Engine, event: SourceEvent) -> Changes {
@@ -134,7 +140,8 @@ mod tests {
         let (news, _events) = mpsc::channel(1);
         let (secrets, mut of_secrets) = mpsc::unbounded_channel();
         let (config_maps, mut of_maps) = mpsc::unbounded_channel();
-        let (mut cluster, mut engine) = (Cluster::new(writes, news, secrets, config_maps), Engine::new());
+        let (mut cluster, mut engine) =
+            (Cluster::new(writes, news, secrets, config_maps, Duration::ZERO), Engine::new());
         for kind in [Kind::Service, Kind::CiliumEnvoyConfig, Kind::CiliumClusterwideEnvoyConfig, Kind::IngressClass] {
             assert_eq!((told(&mut of_secrets), told(&mut of_maps)), (Vec::new(), Vec::new()), "before {kind}");
             cluster.apply(&mut engine, SourceEvent::reset(kind, Vec::new()));
@@ -152,7 +159,7 @@ mod tests {
         let (news, _events) = mpsc::channel(1);
         let (secrets, _of_secrets) = mpsc::unbounded_channel();
         let (config_maps, _of_maps) = mpsc::unbounded_channel();
-        let mut cluster = Cluster::new(writes, news, secrets, config_maps);
+        let mut cluster = Cluster::new(writes, news, secrets, config_maps, Duration::ZERO);
         let (mut engine, mut classes) = (Engine::new(), cluster.classes());
         let class = |name: &str, controller: &str, is_default: bool| {
             let default = [(names::DEFAULT_CLASS_ANNOTATION.to_owned(), is_default.to_string())];

@@ -24,6 +24,9 @@ mod streams;
 const STATUS_PAUSE: Duration = Duration::from_millis(200);
 /// The same while nodes come to a new leader: a status that they have just not confirmed yet would be written for nothing.
 const GATHERING_PAUSE: Duration = Duration::from_secs(1);
+/// How long a node may be away before statuses say so, unless the operator is told otherwise. A pod that is replaced takes some
+/// ten seconds.
+pub const NODE_GRACE: Duration = Duration::from_secs(30);
 /// Answers that are taken in one go.
 const ANSWERS: usize = 256;
 
@@ -38,6 +41,11 @@ pub trait World: Send + 'static {
     /// the leader shows in none.
     fn gathering(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// How long what a node said stands after its stream ended, and again after it came back.
+    fn node_grace(&self) -> Duration {
+        NODE_GRACE
     }
 
     /// These have to be written. Called only while this replica leads.
@@ -94,12 +102,12 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), InputEnded> {
     let driver = Driver {
+        departures: Departures::new(world.node_grace()),
         hub,
         world,
         synced,
         leads: false,
         streams: Streams::default(),
-        departures: Departures::default(),
         expects: false,
         status_due: None,
         quiet_until: None,

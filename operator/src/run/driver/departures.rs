@@ -7,17 +7,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Time for a node to come back, and again to say anew what it runs. A pod that is replaced takes some ten seconds.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-
 /// When to forget what which node said.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Departures {
+    /// Time for a node to come back, and again to say anew what it runs.
+    grace: Duration,
     until: BTreeMap<Arc<str>, Instant>,
     order: BTreeSet<(Instant, Arc<str>)>,
 }
 
 impl Departures {
+    pub(super) fn new(grace: Duration) -> Self {
+        Self { grace, until: BTreeMap::new(), order: BTreeSet::new() }
+    }
+
     /// The node's stream ended.
     pub(super) fn gone(&mut self, node: &Arc<str>, now: Instant) {
         self.put(node, now);
@@ -31,10 +34,11 @@ impl Departures {
     }
 
     fn put(&mut self, node: &Arc<str>, now: Instant) {
-        if let Some(before) = self.until.insert(node.clone(), now + PATIENCE) {
+        let until = now + self.grace;
+        if let Some(before) = self.until.insert(node.clone(), until) {
             self.order.remove(&(before, node.clone()));
         }
-        self.order.insert((now + PATIENCE, node.clone()));
+        self.order.insert((until, node.clone()));
     }
 
     /// A node whose time is over.
@@ -59,15 +63,16 @@ mod tests {
 
     #[test]
     fn a_node_has_its_time_after_it_went_and_again_after_it_came() {
-        let (mut departures, t) = (Departures::default(), Instant::now());
+        const GRACE: Duration = Duration::from_secs(30);
+        let (mut departures, t) = (Departures::new(GRACE), Instant::now());
         let node: Arc<str> = "n".into();
         departures.connected(&node, t);
         assert_eq!(departures.next(), None, "a node that was never here has said nothing");
         departures.gone(&node, t);
-        let back = t + PATIENCE / 2;
+        let back = t + GRACE / 2;
         departures.connected(&node, back);
-        assert_eq!((departures.take(t + PATIENCE), departures.next()), (None, Some(back + PATIENCE)));
-        assert_eq!(departures.take(back + PATIENCE), Some(node));
+        assert_eq!((departures.take(t + GRACE), departures.next()), (None, Some(back + GRACE)));
+        assert_eq!(departures.take(back + GRACE), Some(node));
         assert_eq!(departures.next(), None);
     }
 }
