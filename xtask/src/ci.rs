@@ -1,10 +1,10 @@
 //! `cargo xtask lint`, `test` and `ci`: what must hold before a change is merged.
 
-use std::{num::NonZero, process::Command, thread};
+use std::{num::NonZero, thread};
 
 use anyhow::Result;
 
-use crate::{cluster::binaries, crds, embed, fuzz::Fuzz, layering, paths, setup, shell, stages::Stages};
+use crate::{charts, cluster::binaries, crds, embed, fuzz::Fuzz, layering, setup, shell, stages::Stages};
 
 /// Formatting, lints, generated files, charts.
 pub(crate) fn lint() -> Result<()> {
@@ -61,7 +61,7 @@ fn lint_stages(stages: &mut Stages) {
         println!("\nnot checked, for want of cargo-deny: licences and bans");
     }
     if let Ok(true) = binaries::there() {
-        stages.run("charts", charts);
+        stages.run("charts", charts::check);
     }
 }
 
@@ -78,10 +78,4 @@ fn test_stages(stages: &mut Stages) {
 /// three for each halve the longest binary's time.
 fn threads() -> usize {
     3 * thread::available_parallelism().map_or(1, NonZero::get)
-}
-
-fn charts() -> Result<()> {
-    let mut helm = Command::new(binaries::ensure()?.join("bin/helm"));
-    helm.current_dir(paths::root()).args(["lint", "--strict", "--quiet", "charts/axoneme", "charts/axoneme-crds"]);
-    shell::run(&mut helm)
 }

@@ -4,7 +4,7 @@
 
 use std::{
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -77,15 +77,61 @@ pub(crate) struct Up {
     /// How pods are wired.
     #[arg(long, value_enum, default_value_t = Cni::Ptp)]
     pub(crate) cni: Cni,
-    /// kube-proxy's mode, one a worker; the last one holds for the rest.
-    #[arg(long, value_delimiter = ',', default_value = "nftables,iptables")]
-    pub(crate) proxy_modes: Vec<String>,
+    #[command(flatten)]
+    pub(crate) proxy: KubeProxy,
     /// Node ports of services.
     #[arg(long, default_value = "30000-32767")]
     pub(crate) node_ports: String,
     /// Replace a cluster that is up.
     #[arg(long)]
     pub(crate) fresh: bool,
+}
+
+/// How kube-proxy goes about it.
+#[derive(Args, Clone)]
+pub(crate) struct KubeProxy {
+    /// kube-proxy's mode, one a worker; the last one holds for the rest.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "nftables,iptables")]
+    pub(crate) proxy_modes: Vec<ProxyMode>,
+    /// kube-proxy gives every connection to a Service the node's address (`masqueradeAll`).
+    #[arg(long)]
+    pub(crate) masquerade_all: bool,
+}
+
+/// By what kube-proxy sends connections to backends.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProxyMode {
+    Nftables,
+    Iptables,
+    Ipvs,
+}
+
+impl ProxyMode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nftables => "nftables",
+            Self::Iptables => "iptables",
+            Self::Ipvs => "ipvs",
+        }
+    }
+}
+
+impl KubeProxy {
+    /// kube-proxy would say so, too, but in a log that nobody looks at while services do not answer.
+    fn check_kernel(&self) -> Result<()> {
+        if self.proxy_modes.contains(&ProxyMode::Ipvs) {
+            // Fails where it is built in, too.
+            let _ = Command::new("modprobe").args(["--quiet", "--all", "ip_vs", "ip_vs_rr"]).status();
+            if !Path::new("/proc/net/ip_vs").exists() {
+                bail!("the kernel has no IPVS (CONFIG_IP_VS), which kube-proxy needs in this mode");
+            }
+        }
+        Ok(())
+    }
+
+    fn modes(&self) -> String {
+        self.proxy_modes.iter().map(|mode| mode.name()).collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// The CNI plugin of the pods.
@@ -127,6 +173,7 @@ impl Up {
             println!("cluster {} is up: KUBECONFIG={}", self.which.name, self.which.kubeconfig()?.display());
             return Ok(());
         }
+        self.proxy.check_kernel()?;
         let built = binaries::ensure()?;
         self.which.down()?;
         let octet = 210 + 3 * self.slot;
@@ -136,7 +183,8 @@ impl Up {
             .env("IMAGES", built.join("images"))
             .env("MANIFESTS", built.join("metallb.yaml"))
             .env("WORKERS", workers.join(" "))
-            .env("PROXY_MODES", self.proxy_modes.join(" "))
+            .env("PROXY_MODES", self.proxy.modes())
+            .env("MASQUERADE_ALL", self.proxy.masquerade_all.to_string())
             .env("NODE_PORTS", &self.node_ports)
             .env(
                 "CNI",

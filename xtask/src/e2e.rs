@@ -12,7 +12,7 @@ use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::{
-    cluster::{Cni, Up, Which, binaries},
+    cluster::{Cni, KubeProxy, Up, Which, binaries},
     images, paths, shell,
 };
 
@@ -30,6 +30,8 @@ pub(crate) struct E2e {
     /// How pods are wired.
     #[arg(long, value_enum, default_value_t = Cni::Ptp)]
     cni: Cni,
+    #[command(flatten)]
+    proxy: KubeProxy,
     /// Only install: cluster, images, charts.
     #[arg(long)]
     install: bool,
@@ -62,7 +64,7 @@ impl E2e {
             slot: 5,
             workers: 2,
             cni: self.cni,
-            proxy_modes: vec!["nftables".to_owned(), "iptables".to_owned()],
+            proxy: self.proxy.clone(),
             node_ports: "30000-32767".to_owned(),
             fresh: !(self.keep || self.install),
         };

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    cluster::{Cni, Up, Which},
+    cluster::{Cni, KubeProxy, ProxyMode, Up, Which},
     e2e, images, shell,
 };
 
@@ -43,7 +43,7 @@ impl Options {
             slot: 6,
             workers: 1,
             cni: Cni::Ptp,
-            proxy_modes: vec!["nftables".to_owned()],
+            proxy: KubeProxy { proxy_modes: vec![ProxyMode::Nftables], masquerade_all: false },
             // Two for each Ingress with an address of its own, and none of the proxy's ports.
             node_ports: "20001-32767".to_owned(),
             fresh: !self.keep,
