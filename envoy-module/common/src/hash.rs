@@ -23,13 +23,13 @@ pub fn shard_of(key: &[u8], shards: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{OFFSET, shard, shard_of};
+    use super::{OFFSET, SHARDS, shard, shard_of};
 
     /// The vectors of <http://www.isthe.com/chongo/tech/comp/fnv/>: `""`, `"a"` and `"foobar"`.
     #[test]
     fn is_fnv_1a_of_64_bits() {
         for (key, hash) in [(&b""[..], OFFSET), (b"a", 0xaf63_dc4c_8601_ec8c), (b"foobar", 0x8594_4171_f739_67e8_u64)] {
-            assert_eq!(u64::from(shard(key)), hash % 4096, "{key:?}");
+            assert_eq!(u64::from(shard(key)), hash % u64::from(SHARDS), "{key:?}");
             assert_eq!(u64::from(shard_of(key, u32::MAX)), hash % u64::from(u32::MAX), "{key:?}");
         }
     }

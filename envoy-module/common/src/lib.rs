@@ -22,8 +22,9 @@ mod key;
 pub use hash::{shard, shard_of};
 pub use key::Key;
 
-/// Shards of a listener. It is part of listeners and scopes, so another number is another set of names.
-pub const SHARDS: u32 = 4096;
+/// Shards of a listener: so many that ten thousand hosts are five in the fullest, and an edit is less than 2 kB. Only those that
+/// have hosts are there. Where a host is found depends on it, so another number is another protocol.
+pub const SHARDS: u32 = 16_384;
 /// The request header that carries the key; `vhost_header` of every shard. Whatever a client sends in it is overwritten.
 pub const HOST_HEADER: &str = "x-axoneme-host";
 /// The request header that carries the shard's number in decimal; the scope key. Overwritten like [`HOST_HEADER`].

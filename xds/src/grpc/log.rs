@@ -1,8 +1,9 @@
 //! The log of a server's streams: each resource that is sent, and what the client says of it. Names and versions, never
 //! contents: there are private keys among them.
 //!
-//! It has a target of its own at level `debug`: a filter `axoneme::xds=debug` shows what one edit sends.
+//! It has a target of its own at level `debug`: a filter `axoneme::xds=debug` shows what one edit sends, and how many bytes.
 
+use prost::Message as _;
 use tracing::{Level, debug, enabled};
 
 use crate::{Outcome, Response};
@@ -20,19 +21,19 @@ pub(super) struct Log<'a> {
 }
 
 impl Log<'_> {
-    /// A response goes out.
+    /// A response goes out. Its bytes, without those of HTTP/2 around it, stand with each of its names.
     pub(super) fn sent(self, response: &Response) {
         if !enabled!(target: TARGET, Level::DEBUG) {
             return;
         }
         let Self { to, subscriber } = self;
-        let kind = short(&response.type_url);
+        let (kind, bytes) = (short(&response.type_url), response.encoded_len());
         for resource in &response.resources {
             let (name, version) = (resource.name.as_str(), resource.version.as_str());
-            debug!(target: TARGET, to, subscriber, kind, name, version, "sent");
+            debug!(target: TARGET, to, subscriber, kind, name, version, bytes, "sent");
         }
         for name in &response.removed_resources {
-            debug!(target: TARGET, to, subscriber, kind, name = name.as_str(), "removed");
+            debug!(target: TARGET, to, subscriber, kind, name = name.as_str(), bytes, "removed");
         }
     }
 

@@ -1,4 +1,4 @@
-//! One edit among few hosts and among many at one address: what Envoy is sent for it, and when it is served.
+//! One edit among few hosts and among many at one address: what the node and Envoy are sent for it, and when it is served.
 
 use std::{
     fs,
@@ -32,38 +32,45 @@ pub(super) struct Cost {
     pub start: Duration,
     /// From a saved file to its first answer, sorted.
     pub times: Vec<Duration>,
+    /// The first edit after the start, which brings the backend's clusters.
+    pub first: Duration,
+    /// What the operator sent the node for an edit, sorted. It goes through memory here: bytes of messages.
+    pub to_node: Vec<u64>,
     /// What Envoy read of its xDS stream for an edit, sorted.
-    pub bytes: Vec<u64>,
+    pub to_envoy: Vec<u64>,
 }
 
 /// Measures `edits` edits among `hosts` shared Ingresses with a host each.
 pub(super) fn time(programs: &Programs, echo: &Path, hosts: usize, edits: usize) -> Result<Cost> {
     let scene = Scene::build(programs, echo, hosts)?;
-    let (mut times, mut bytes) = (Vec::with_capacity(edits), Vec::with_capacity(edits));
+    let (mut times, mut to_node, mut to_envoy) = (Vec::new(), Vec::new(), Vec::new());
     // Each edit is of another host: some share a table with others, some do not.
-    for edit in 0..=edits {
-        let number = edit * hosts / (edits + 1);
-        let before = scene.received()?;
-        let time = scene.client.enter(|| scene.edit(number, &host(number), BACKENDS[1]))??;
-        // The first one does not count: it waits until the node has written down the start, and brings the backend's clusters.
-        if edit > 0 {
-            times.push(time);
-            bytes.push(scene.received()?.saturating_sub(before));
-        }
+    let edit = |number| scene.client.enter(|| scene.edit(number, &host(number), BACKENDS[1]))?;
+    let first = edit(0)?;
+    for number in (1..=edits).map(|it| it * hosts / (edits + 1)) {
+        let before = (scene.sent()?, scene.received()?);
+        times.push(edit(number)?);
+        to_node.push(scene.sent()?.saturating_sub(before.0));
+        to_envoy.push(scene.received()?.saturating_sub(before.1));
     }
     times.sort_unstable();
-    bytes.sort_unstable();
-    Ok(Cost { hosts, start: scene.start, times, bytes })
+    to_node.sort_unstable();
+    to_envoy.sort_unstable();
+    Ok(Cost { hosts, start: scene.start, times, first, to_node, to_envoy })
 }
 
 /// Prints a line for each number of hosts, and how the last compares to the first.
 pub(super) fn print(costs: &[Cost]) {
     println!("\none edit among the hosts of one address");
-    println!("{:>8} {:>12} {:>12} {:>12} {:>12} {:>12}", "hosts", "start", "p50", "p99", "bytes p50", "bytes p99");
-    for Cost { hosts, start, times, bytes } in costs {
-        let ms = |share| at(times, share).as_secs_f64() * 1e3;
-        let (start, least, most) = (start.as_secs_f64(), at(bytes, 50), at(bytes, 99));
-        println!("{hosts:>8} {start:>10.1} s {:>9.1} ms {:>9.1} ms {least:>12} {most:>12}", ms(50), ms(99));
+    let head = ["hosts", "start", "first", "p50", "p99", "to node p50", "max", "to Envoy p50", "max"];
+    println!("{}", head.map(|it| format!("{it:>12}")).join(" "));
+    for Cost { hosts, start, times, first, to_node, to_envoy } in costs {
+        let ms = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
+        let times = [*first, at(times, 50), at(times, 99)].map(ms);
+        let bytes = [at(to_node, 50), at(to_node, 100), at(to_envoy, 50), at(to_envoy, 100)].map(|it| it.to_string());
+        let start = [hosts.to_string(), format!("{:.1} s", start.as_secs_f64())];
+        let line: Vec<_> = start.iter().chain(&times).chain(&bytes).map(|it| format!("{it:>12}")).collect();
+        println!("{}", line.join(" "));
     }
     if let [first, .., last] = costs {
         let ratio = at(&last.times, 50).as_secs_f64() / at(&first.times, 50).as_secs_f64();
@@ -83,7 +90,7 @@ struct Scene {
     start: Duration,
     run: TempDir,
     // The order of the fields is the order of the end: the lab last.
-    _mesh: Mesh,
+    mesh: Mesh,
     _servers: Vec<(Process, Namespace)>,
     _lab: Lab,
 }
@@ -110,14 +117,15 @@ impl Scene {
             write(folder.path(), number, BACKENDS[0])?;
         }
         let begin = Instant::now();
-        let mut mesh = Mesh::up(&node, programs, folder.path(), run.path())?;
+        let mut mesh =
+            Mesh::up_with(&node, programs, folder.path(), run.path(), &["--log", "warn,axoneme::xds=debug"])?;
         let redirect = "axoneme/cilium-ingress:80";
         let status = mesh.wait_for("the shared address", START, |status| status.port(redirect).is_some())?;
         let frontends = status.redirects.get(redirect).map(|redirect| &redirect.frontends);
         let found = frontends.into_iter().flatten().find(|at| at.is_ipv4() && address::is_balancer(at.ip()));
         let address = *found.context("the shared Service has no address")?;
         let mut scene =
-            Self { client, folder, address, start: Duration::ZERO, run, _mesh: mesh, _servers: servers, _lab: lab };
+            Self { client, folder, address, start: Duration::ZERO, run, mesh, _servers: servers, _lab: lab };
         let last = host(hosts - 1);
         scene.client.enter(|| until(address, &last, BACKENDS[0], START))??;
         scene.start = begin.elapsed();
@@ -130,6 +138,17 @@ impl Scene {
         write(self.folder.path(), number, backend)?;
         until(self.address, host, backend, LIMIT)?;
         Ok(start.elapsed())
+    }
+
+    /// What the operator has sent the node, in bytes. Costs all that it has sent.
+    fn sent(&self) -> Result<u64> {
+        let log = self.mesh.process().log()?;
+        let bytes = |line: &str| {
+            let (_, said) = line.split_once("axoneme::xds: ")?;
+            let (_, bytes) = said.strip_prefix("sent to=\"node\"")?.split_once(" bytes=")?;
+            bytes.split(' ').next()?.parse::<u64>().ok()
+        };
+        Ok(log.lines().filter_map(bytes).sum())
     }
 
     /// What Envoy has read from the node-loader, in bytes.

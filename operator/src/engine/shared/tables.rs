@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axoneme_hostkey::SHARDS;
 use axoneme_xds::Key;
 use bytes::Bytes;
 
@@ -28,8 +27,8 @@ pub(super) trait Tables: Default {
     /// Takes in hosts that changed.
     fn update(&mut self, maker: &Maker<'_>, changed: &BTreeSet<Host>) -> Amended;
 
-    /// Nobody needs this form any more.
-    fn withdrawn(maker: &Maker<'_>) -> Amended;
+    /// Nobody needs this form any more. Costs the tables that are there.
+    fn withdraw(self, maker: &Maker<'_>) -> Amended;
 }
 
 /// Keeps a form up to date while it is wanted. Its first time costs all hosts.
@@ -40,10 +39,7 @@ pub(super) fn settle<T: Tables>(
     changed: &BTreeSet<Host>,
 ) -> Amended {
     match tables {
-        Some(_) if !is_wanted => {
-            *tables = None;
-            T::withdrawn(maker)
-        }
+        Some(_) if !is_wanted => tables.take().map(|tables| tables.withdraw(maker)).unwrap_or_default(),
         Some(_) if changed.is_empty() => Amended::new(),
         Some(tables) => tables.update(maker, changed),
         None if is_wanted => tables.insert(T::default()).update(maker, &maker.hosts.all().cloned().collect()),
@@ -82,7 +78,7 @@ impl Tables for Whole {
         amended
     }
 
-    fn withdrawn(maker: &Maker<'_>) -> Amended {
+    fn withdraw(self, maker: &Maker<'_>) -> Amended {
         [(maker.origin.listener_key(), None), (maker.origin.table_key(), None)].into()
     }
 }
@@ -110,7 +106,7 @@ impl Tables for Shards {
         match self.chains.update(maker, Routing::Shards, changed) {
             Amendment::Nothing => {}
             Amendment::Told(listener) => drop(amended.insert(maker.origin.listener_key(), Some(listener))),
-            Amendment::Withdrawn => return Self::withdrawn(maker),
+            Amendment::Withdrawn => return gone(maker, touched),
         }
         let Some(head) = told(shared::shard_head(), "shard", "") else { return amended };
         // Only those with hosts are there: where there is no scope there is no route either, which is all that the module asks.
@@ -126,10 +122,15 @@ impl Tables for Shards {
         amended
     }
 
-    fn withdrawn(maker: &Maker<'_>) -> Amended {
-        let keys = (0..SHARDS).flat_map(|shard| maker.origin.shard_keys(shard));
-        keys.chain([maker.origin.listener_key()]).map(|key| (key, None)).collect()
+    fn withdraw(self, maker: &Maker<'_>) -> Amended {
+        gone(maker, self.shards.into_keys())
     }
+}
+
+/// The listener goes, and with it these shards.
+fn gone(maker: &Maker<'_>, shards: impl IntoIterator<Item = u32>) -> Amended {
+    let keys = shards.into_iter().flat_map(|shard| maker.origin.shard_keys(shard));
+    keys.chain([maker.origin.listener_key()]).map(|key| (key, None)).collect()
 }
 
 /// Puts the piece of a host, or takes it out. One that cannot be made leaves the last one.
