@@ -71,7 +71,6 @@ enum Output {
 
 impl Explain {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let policy = self.policy.policy();
         let (client, namespace) = (self.client()?, self.namespace.clone());
         let request = match &self.target {
             Target::Url(url) => Some(Request::new(url, &self.method, &self.header)),
@@ -82,11 +81,11 @@ impl Explain {
         };
         let world = if self.paths.is_empty() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(world::cluster::read(&self.access, policy, client, namespace))?
+            runtime.block_on(world::cluster::read(&self.access, self.policy.given(), client, namespace))?
         } else if self.access.is_given() {
             bail!("--kubeconfig and --context are for a cluster; leave them out to look at files");
         } else {
-            world::of_files(&self.paths, policy, client, namespace)?
+            world::of_files(&self.paths, self.policy.policy(), client, namespace)?
         };
         let story = explain(&world, &self.target, request.as_ref());
         output::print(&match self.output {

@@ -24,7 +24,9 @@ impl PolicyFlags {
     /// The same, if one of them was given.
     #[must_use]
     pub fn given(&self) -> Option<Policy> {
-        (!self.allow_extensions.is_empty() || self.forbid_foreign_backends).then(|| self.policy())
+        let given =
+            !self.allow_extensions.is_empty() || self.forbid_foreign_backends || self.use_original_source_address;
+        given.then(|| self.policy())
     }
 
     /// The policy that these flags amount to.

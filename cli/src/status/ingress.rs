@@ -68,18 +68,17 @@ impl Ingresses {
     }
 
     fn answer(&self) -> Result<Answer> {
-        let policy = self.policy.policy();
         let namespace = self.namespace.clone();
         if !self.file.is_empty() {
             if self.access.is_given() {
                 bail!("--kubeconfig and --context are for a cluster; leave them out to look at files");
             }
-            let world = world::of_files(&self.file, policy, Client::Anywhere, namespace)?;
+            let world = world::of_files(&self.file, self.policy.policy(), Client::Anywhere, namespace)?;
             return self.select(world);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let world = world::cluster::read(&self.access, policy, Client::Anywhere, namespace).await?;
+            let world = world::cluster::read(&self.access, self.policy.given(), Client::Anywhere, namespace).await?;
             let mut answer = self.select(world)?;
             if let (Some(_), [row]) = (&self.name, &mut answer.ingresses[..]) {
                 match events::read(&self.access, row).await? {

@@ -24,6 +24,8 @@ use serde::de::DeserializeOwned;
 
 use super::{Client as Asker, World};
 
+mod operator;
+
 /// Objects of one answer of the API server.
 const PAGE: u32 = 500;
 const NO_CLUSTER: &str = "cannot find the cluster; name manifests to look at files";
@@ -39,23 +41,28 @@ pub(crate) struct Access {
     context: Option<String>,
 }
 
-/// Reads the cluster. Costs a list of each kind, and a read of each Secret that an object names.
-pub(crate) async fn read(access: &Access, policy: Policy, asker: Asker, namespace: Option<String>) -> Result<World> {
+/// Reads the cluster, as its operator's flags say to. A policy that is given holds in place of the operator's own. Costs a list of
+/// each kind, and a read of each Secret that an object names.
+pub(crate) async fn read(
+    access: &Access,
+    policy: Option<Policy>,
+    asker: Asker,
+    namespace: Option<String>,
+) -> Result<World> {
     let config = access.config().await.context(NO_CLUSTER)?;
     let own_namespace = config.default_namespace.clone();
     let client = Client::try_from(config).context("cannot reach the cluster")?;
+    let (flags, note) = operator::settings(&client).await;
+    let engine = Engine::under(policy.unwrap_or(flags.policy)).with_defaults(flags.ingress);
     let mut world = World {
-        engine: Engine::under(policy),
+        engine,
         folder: Folder::default(),
         node: String::new(),
         namespace: namespace.unwrap_or(own_namespace),
-        notes: Vec::new(),
+        notes: note.into_iter().collect(),
         node_note: None,
     };
     lists(&client, &mut world).await?;
-    let note =
-        "the operator's own flags are not known here: --allow-extensions and --forbid-foreign-backends are as given";
-    world.notes.push(note.to_owned());
     world.node = node_of(&client, &world, asker).await?;
     Ok(world)
 }
