@@ -78,8 +78,10 @@ pub(super) fn pack_tools(tests: &[PathBuf], archive: &mut Archive) -> Result<()>
         archive.file(&name.to_string_lossy(), &fs::read(&file)?)?;
     }
     archive.link("bin/sh", "dash")?;
-    archive.file("sbin/busybox", &fs::read(which("busybox").context("there is no busybox")?)?)?;
-    for tool in ["modprobe", "poweroff"] {
+    // `/bin` is looked through first.
+    let busybox = which("busybox").context("there is no busybox")?;
+    archive.file("sbin/busybox", &fs::read(&busybox)?)?;
+    for tool in shell::output(Command::new(busybox).arg("--list"))?.lines().filter(|tool| *tool != "busybox") {
         archive.link(&format!("sbin/{tool}"), "busybox")?;
     }
     Ok(())
