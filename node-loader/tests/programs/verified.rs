@@ -89,6 +89,8 @@ fn verifier() {
     // From now on there is no descriptor left for anything new.
     let limited = Command::new("prlimit").args(["--nofile=0:", "--pid", &id().to_string()]).status().unwrap();
     assert!(limited.success());
+    // The harness has begun a line.
+    println!();
     for (name, program) in ebpf.programs_mut() {
         println!("{LINE}{name} {}", verdict(&words(program)));
     }
