@@ -7,6 +7,9 @@ use std::{
 
 use crate::status::{Layout, LayoutDevice};
 
+/// Where kube-proxy in ipvs mode keeps the addresses of services.
+const IPVS: &str = "kube-ipvs0";
+
 /// A program of ours at the ingress of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Hook {
@@ -45,6 +48,7 @@ pub(crate) enum Kind {
     /// One end of a pair, the other of which is in a pod.
     Pair,
     Bridge,
+    Vrf,
     Other,
 }
 
@@ -55,6 +59,7 @@ impl Kind {
             Self::Physical => "physical",
             Self::Pair => "pair",
             Self::Bridge => "bridge",
+            Self::Vrf => "vrf",
             Self::Other => "other",
         }
     }
@@ -93,7 +98,7 @@ impl Devices {
             Kind::Pair | Kind::Bridge => Some(Hook::Container),
             // A port of a bond shows its packets at the bond again.
             Kind::Physical if device.master.is_none() || master == Some(Kind::Bridge) => Some(Hook::Netdev),
-            Kind::Loopback | Kind::Physical | Kind::Other => None,
+            Kind::Loopback | Kind::Physical | Kind::Vrf | Kind::Other => None,
         }
     }
 
@@ -109,12 +114,37 @@ impl Devices {
                 left_alone: if program.is_none() { Some(self.why_not(device).to_owned()) } else { None },
             }
         };
-        Layout { devices: self.devices.iter().map(device).collect() }
+        Layout {
+            devices: self.devices.iter().map(device).collect(),
+            unsupported: self.unsupported(),
+            ..Layout::default()
+        }
+    }
+
+    /// What this node has that the redirect cannot cope with, in sentences. Cost: all devices.
+    pub(crate) fn unsupported(&self) -> Vec<String> {
+        let all = self.devices.values();
+        let ipvs = all.clone().any(|device| device.name == IPVS).then(|| {
+            format!(
+                "kube-proxy runs in ipvs mode ({IPVS} is there): IPVS takes packets to its addresses before a socket can, so \
+                 nobody is redirected to the proxy. Its nftables and iptables modes work"
+            )
+        });
+        let in_vrf = all.filter(|device| device.kind == Kind::Physical && self.is_in_vrf(device)).map(|device| {
+            format!("{} is in a VRF, whose sockets and routes are apart: what comes in by it is not redirected", device.name)
+        });
+        ipvs.into_iter().chain(in_vrf).collect()
+    }
+
+    fn is_in_vrf(&self, device: &Device) -> bool {
+        device.master.and_then(|master| self.devices.get(&master)).is_some_and(|master| master.kind == Kind::Vrf)
     }
 
     fn why_not(&self, device: &Device) -> &'static str {
         if matches(&self.ignored, &device.name) {
             "as --ignore-device says"
+        } else if device.name == IPVS || self.is_in_vrf(device) {
+            "not supported, see below"
         } else if device.master.is_some() {
             "its packets are seen at its master"
         } else {
@@ -192,6 +222,21 @@ mod tests {
         assert_eq!(told[..4], ["from_host", "from_netdev", "from_container", "from_container"]);
         assert!(told[4].contains("master") && told[5].contains("--uplink") && told[7].contains("--ignore-device"));
         assert_eq!((layout.devices[3].kind.as_str(), layout.devices[3].master.as_deref()), ("pair", Some("cni0")));
+    }
+
+    #[test]
+    fn what_the_redirect_cannot_cope_with_is_said() {
+        assert_eq!(node().unsupported(), Vec::<String>::new());
+        let mut node = node();
+        node.devices.insert(9, device("kube-ipvs0", Kind::Other, None));
+        node.devices.insert(10, device("red", Kind::Vrf, None));
+        node.devices.insert(11, device("eth2", Kind::Physical, Some(10)));
+        let [ipvs, vrf] = node.unsupported().try_into().unwrap();
+        assert!(ipvs.contains("ipvs mode") && vrf.starts_with("eth2 is in a VRF"), "{ipvs} {vrf}");
+        let layout = node.layout();
+        let why: Vec<_> = layout.devices[8..].iter().map(|it| it.left_alone.as_deref().unwrap_or_default()).collect();
+        assert!(why[0].contains("not supported") && why[2].contains("not supported"), "{why:?}");
+        assert_eq!(layout.unsupported.len(), 2);
     }
 
     #[test]
