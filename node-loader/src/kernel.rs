@@ -184,8 +184,8 @@ fn tell(layout: &Layout) {
     tracing::info!(attachment = layout.attachment, one_socket, "programs are on the node's devices");
     if one_socket {
         tracing::warn!(
-            "this kernel gives packets to no group of sockets: Envoy's workers share one socket for each listener, and another \
-             Envoy cannot take over while the old one runs; Linux 6.6 does better"
+            "this kernel gives packets to no group of sockets: Envoy's workers share one socket for each listener; Linux 6.6 does \
+             better"
         );
     }
     for what in &layout.unsupported {

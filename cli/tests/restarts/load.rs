@@ -5,7 +5,7 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
@@ -23,6 +23,7 @@ use hyper::{
     header::{CONNECTION, HOST, SERVER, UPGRADE},
 };
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -132,7 +133,7 @@ impl Load {
         let before = good(&self.tally);
         let waited = wait_until("answers for everybody", SOON, || {
             let now = good(&self.tally);
-            let failed = !self.tally.failures.lock().unwrap().is_empty();
+            let failed = !self.tally.failures.lock().is_empty();
             Ok(failed || now.iter().zip(&before).all(|(now, before)| *now >= before + 2))
         });
         self.judge();
@@ -151,7 +152,7 @@ impl Load {
 
     fn judge(&self) {
         // Not held while this panics: the clients are at work.
-        let failures = self.tally.failures.lock().unwrap().clone();
+        let failures = self.tally.failures.lock().clone();
         assert!(
             failures.is_empty(),
             "{} failures: {:#?}",
@@ -206,7 +207,7 @@ impl Client {
             };
             if let Err(error) = talk.await {
                 let event = tally.event.load(Ordering::Relaxed);
-                tally.failures.lock().unwrap().push(format!("at event {event}, {self:?}: {error:#}"));
+                tally.failures.lock().push(format!("at event {event}, {self:?}: {error:#}"));
                 sleep(PAUSE).await;
             }
         }

@@ -2,7 +2,7 @@
 //! reboot. Operator, loader and Envoy are processes and threads of their own, as in Kubernetes; kernel, eBPF and Envoy are real.
 //!
 //! Needs root and an Envoy (`cargo xtask setup`). The long variants: `cargo xtask soak`.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod away;
 mod envoys;
