@@ -3,24 +3,14 @@
 //! Their replies are addressed to the client, who never asked for them. So the hook that sees a reply first looks for the proxy's
 //! socket and marks the packet as taken. Where no hook would see replies, the socket speaks from the node's address after all.
 
-use core::mem::MaybeUninit;
-
 use axoneme_bpf_common::{Keeping, Marks, Near, Place};
-use aya_ebpf::{
-    EbpfContext as _,
-    bindings::bpf_fib_lookup as Route,
-    helpers::{bpf_fib_lookup, bpf_skb_store_bytes},
-    programs::TcContext,
-};
+use aya_ebpf::{EbpfContext as _, helpers::bpf_skb_store_bytes, programs::TcContext};
 
 use crate::{
     maps, mark,
-    packet::{Family, Flow},
-    socket::{Socket, word, words},
+    packet::Flow,
+    socket::{Socket, words},
 };
-
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
 
 /// The mark of an upstream socket that is about to dial; `None` where it stays as it is.
 ///
@@ -56,35 +46,19 @@ pub(crate) fn reply(ctx: &TcContext, place: Place, marks: &Marks, flow: &Flow) -
     }
     mark::set(ctx, marks, marks.taken);
     if place as u32 == Place::Container as u32 {
-        lift(ctx, flow);
+        lift(ctx);
     }
     Some(())
 }
 
 /// Between two pods of a bridge, a packet has the link-layer address of the other pod and would never come up to the node: it gets
-/// that of the bridge. Where it comes up anyway, nobody looks at that address any more.
+/// that of the bridge.
 #[inline(always)]
-fn lift(ctx: &TcContext, flow: &Flow) {
-    let mut route = MaybeUninit::<Route>::zeroed();
-    // SAFETY: all zeros are a route; each half of its unions is plain numbers; the helpers get sizes of what they are given.
+fn lift(ctx: &TcContext) {
+    // SAFETY: the context that the kernel hands to the program; six bytes of the value's eight.
     unsafe {
-        let to = route.as_mut_ptr();
-        (*to).ifindex = (*ctx.skb.skb).ifindex;
-        match flow.family {
-            Family::V4 => {
-                (*to).family = AF_INET;
-                (*to).__bindgen_anon_3.ipv4_src = word(&flow.source, 12);
-                (*to).__bindgen_anon_4.ipv4_dst = word(&flow.destination, 12);
-            }
-            Family::V6 => {
-                (*to).family = AF_INET6;
-                (*to).__bindgen_anon_3.ipv6_src = words(&flow.source);
-                (*to).__bindgen_anon_4.ipv6_dst = words(&flow.destination);
-            }
-        }
-        if bpf_fib_lookup(ctx.as_ptr(), to, size_of::<Route>() as i32, 0) == 0 {
-            let device = &raw const (*to).smac;
-            bpf_skb_store_bytes(ctx.skb.skb, 0, device.cast(), 6, 0);
+        if let Some(bridge) = maps::bridge((*ctx.skb.skb).ifindex) {
+            bpf_skb_store_bytes(ctx.skb.skb, 0, bridge.as_ptr().cast(), 6, 0);
         }
     }
 }

@@ -33,6 +33,10 @@ static KEEPING: Array<Keeping> = Array::pinned(1, 0);
 #[map]
 static NEAR: LpmTrie<[u8; 16], u32> = LpmTrie::pinned(CAPACITY, BPF_F_NO_PREALLOC);
 
+/// By number of a device, the link-layer address of the bridge that it is a port of, and two zeros.
+#[map]
+static BRIDGES: HashMap<u32, [u8; 8]> = HashMap::pinned(CAPACITY, BPF_F_NO_PREALLOC);
+
 #[inline(always)]
 pub(crate) fn settings() -> Option<&'static Settings> {
     SETTINGS.get(0)
@@ -65,6 +69,12 @@ pub(crate) fn keeping() -> Option<&'static Keeping> {
 #[inline(always)]
 pub(crate) fn near(address: &[u8; 16]) -> u32 {
     NEAR.get(lpm_trie::Key::new(128, *address)).copied().unwrap_or(0)
+}
+
+#[inline(always)]
+pub(crate) fn bridge(device: u32) -> Option<&'static [u8; 8]> {
+    // SAFETY: as for frontends.
+    unsafe { BRIDGES.get(&device) }
 }
 
 #[inline(always)]

@@ -178,6 +178,6 @@ pub(crate) fn words(address: &[u8; 16]) -> [u32; 4] {
 
 /// Four bytes as the kernel keeps them: network byte order.
 #[inline(always)]
-pub(crate) fn word(address: &[u8; 16], at: usize) -> u32 {
+fn word(address: &[u8; 16], at: usize) -> u32 {
     u32::from_ne_bytes([address[at], address[at + 1], address[at + 2], address[at + 3]])
 }

@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod attachment;
+mod bridges;
 mod capabilities;
 mod cleanup;
 mod clsact;
@@ -53,6 +54,7 @@ pub use lock::{Lock, lock};
 pub use monitor::Monitor;
 pub use watcher::Watcher;
 
+use bridges::Bridges;
 use devices::Devices;
 use frontends::{Frontends, Settings};
 use keeping::Keeping;
@@ -112,9 +114,10 @@ async fn start_all(config: Config) -> Result<Started, DatapathError> {
     let preferred = Preferred::take(programs.ebpf(), &pins)?;
     let settings = Settings::take(programs.ebpf())?;
     let monitor = Monitor::take(programs.ebpf())?;
-    let (keeping, near) = (Keeping::take(programs.ebpf(), config.clone())?, Near::take(programs.ebpf())?);
+    let keeping = Keeping::take(programs.ebpf(), config.clone())?;
+    let maps = (settings, Near::take(programs.ebpf())?, Bridges::take(programs.ebpf())?);
     let mut watcher =
-        Watcher::start(config, pins.clone(), programs, (settings, near), keeping.is_on()?, netns_cookie).await?;
+        Watcher::start(config, pins.clone(), programs, maps, keeping.is_on()?, netns_cookie).await?;
     watcher.programs().attach_connect(&cgroup)?;
     remove_other_layouts(&pins)?;
     let kernel = Kernel { frontends, sources, preferred, keeping, addresses: watcher.addresses(), devices: watcher.devices(), attachment, ipv6, marks };

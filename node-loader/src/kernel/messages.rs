@@ -34,6 +34,14 @@ pub(crate) fn device(link: &LinkMessage) -> Option<(u32, Device)> {
     Some((link.header.index, Device { name, kind, master }))
 }
 
+/// Its link-layer address, where it has one of Ethernet.
+pub(crate) fn link_address(link: &LinkMessage) -> Option<[u8; 6]> {
+    link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Address(address) => address.as_slice().try_into().ok(),
+        _ => None,
+    })
+}
+
 fn kind_of(info: &[LinkInfo]) -> Option<Kind> {
     info.iter().find_map(|info| match info {
         LinkInfo::Kind(InfoKind::Veth | InfoKind::Netkit) => Some(Kind::Pair),

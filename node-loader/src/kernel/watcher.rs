@@ -11,6 +11,7 @@ use rtnetlink::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
+    bridges::Bridges,
     config::Config,
     devices::{Devices, Hook},
     frontends::Settings,
@@ -47,6 +48,7 @@ pub struct Watcher {
     programs: Programs,
     settings: Settings,
     near: Near,
+    bridges: Bridges,
     netns_cookie: u64,
     netlink: Netlink,
     /// Shared with who asks for the layout; never locked for longer than a look.
@@ -85,11 +87,11 @@ impl Watcher {
         config: Config,
         pins: Pins,
         programs: Programs,
-        maps: (Settings, Near),
+        maps: (Settings, Near, Bridges),
         keeping: bool,
         netns_cookie: u64,
     ) -> Result<Self, DatapathError> {
-        let (settings, near) = maps;
+        let (settings, near, bridges) = maps;
         let devices =
             Devices { uplinks: config.uplinks.clone(), ignored: config.ignored_devices.clone(), ..Devices::default() };
         // Subscribed before it lists, so that nothing falls in between.
@@ -100,6 +102,7 @@ impl Watcher {
             programs,
             settings,
             near,
+            bridges,
             netns_cookie,
             netlink,
             devices: Arc::new(Mutex::new(devices)),
@@ -112,6 +115,7 @@ impl Watcher {
         watcher.apply_addresses(true).await?;
         watcher.attach_all()?;
         watcher.near.prune()?;
+        watcher.bridges.prune()?;
         Ok(watcher)
     }
 
@@ -164,6 +168,7 @@ impl Watcher {
         match message {
             RouteNetlinkMessage::NewLink(link) => {
                 let Some((index, device)) = messages::device(&link) else { return Ok(()) };
+                self.bridges.set(index, messages::link_address(&link), device.master)?;
                 self.devices.lock().devices.insert(index, device);
                 // Also when nothing changed: an attachment that failed is tried again with every sign of life.
                 self.apply_device(index)
@@ -172,6 +177,7 @@ impl Watcher {
                 let Some((index, _)) = messages::device(&link) else { return Ok(()) };
                 self.devices.lock().devices.remove(&index);
                 self.near.forget_device(index)?;
+                self.bridges.forget(index)?;
                 self.apply_device(index)
             }
             RouteNetlinkMessage::NewAddress(address) => {
@@ -213,7 +219,8 @@ impl Watcher {
         self.list().await?;
         self.apply_addresses(true).await?;
         self.attach_all()?;
-        self.near.prune()
+        self.near.prune()?;
+        self.bridges.prune()
     }
 
     async fn routes_changed(&mut self) -> Result<(), DatapathError> {
@@ -235,6 +242,11 @@ impl Watcher {
             .try_collect()
             .await
             .map_err(|error| DatapathError::netlink("list the devices", error))?;
+        for link in &links {
+            if let Some((index, device)) = messages::device(link) {
+                self.bridges.set(index, messages::link_address(link), device.master)?;
+            }
+        }
         self.devices.lock().devices = links.iter().filter_map(messages::device).collect();
         let addresses: Vec<_> = handle
             .address()
