@@ -23,9 +23,14 @@ struct Supervisor(Child);
 
 impl Supervisor {
     fn of(script: &str, folder: &Path) -> Self {
-        let arguments = ["supervise", "--", "sh", "-c", script];
-        let child = Command::new(PROGRAM).args(arguments).current_dir(folder).stderr(Stdio::null()).spawn();
-        Self(child.unwrap())
+        Self::with(&[], script, folder)
+    }
+
+    /// The same with flags. The shell's `$*` is what else the program is told.
+    fn with(flags: &[&str], script: &str, folder: &Path) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.arg("supervise").args(flags).args(["--", "sh", "-c", script, "sh"]);
+        Self(command.current_dir(folder).stderr(Stdio::null()).spawn().unwrap())
     }
 
     fn send(&self, signal: Signal) {
@@ -92,6 +97,39 @@ fn who_asks_it_to_end_asks_the_program() {
     supervisor.send(Signal::SIGINT);
     assert_eq!(supervisor.ended().code(), Some(128 + 15));
     assert_eq!(lines(&folder.path().join("starts")).len(), 2);
+}
+
+#[test]
+fn two_of_one_node_have_a_place_each_and_the_third_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    let node = ["--run-dir", run_dir.to_str().unwrap(), "--node-name", "node-1"];
+    let start = |instance| {
+        let flags = [&node[..], &["--instance", instance]].concat();
+        Supervisor::with(&flags, "echo $* >> told; exec sleep 600", folder.path())
+    };
+    let told = folder.path().join("told");
+    let bootstrap = |at: usize| {
+        let lines = until_lines(&told, at + 1);
+        lines[at].split(' ').nth(1).unwrap().to_owned()
+    };
+    let first = start("old");
+    let file = bootstrap(0);
+    assert!(fs::read_to_string(&file).unwrap().contains("\"node-1\""), "{file}");
+    let _second = start("new");
+    let file = bootstrap(1);
+    assert!(fs::read_to_string(&file).unwrap().contains("\"node-1/2\""), "{file}");
+    let ready = || {
+        let probe = ["ready", "--run-dir", node[1], "--instance", "new"];
+        Command::new(PROGRAM).args(probe).stderr(Stdio::null()).status().unwrap()
+    };
+    assert_eq!(ready().code(), Some(1), "a shell serves nobody");
+
+    // It has clients of which nobody can tell, so it ends at once; and leaves its place to the third.
+    let _third = start("newest");
+    first.send(Signal::SIGTERM);
+    assert_eq!(first.ended().code(), Some(128 + 15));
+    assert!(bootstrap(2).ends_with("/envoy.json"));
 }
 
 #[test]
