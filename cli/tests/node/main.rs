@@ -11,6 +11,7 @@ mod failures;
 mod held;
 mod laptop;
 mod mistakes;
+mod policy;
 #[path = "../support/random.rs"]
 mod random;
 mod reach;

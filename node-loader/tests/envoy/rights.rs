@@ -9,6 +9,8 @@ use crate::{
     resources::{ROUTER, listener, routes},
 };
 
+const CHART: &str = include_str!("../../../charts/axoneme/templates/node.yaml");
+
 /// An Envoy of somebody else's with these capabilities and no others.
 fn envoy_with(capabilities: &str, config: &Config) -> Elsewhere {
     let mut command = Command::new("setpriv");
@@ -19,6 +21,10 @@ fn envoy_with(capabilities: &str, config: &Config) -> Elsewhere {
 
 #[tokio::test]
 async fn envoy_needs_net_raw_and_nothing_else() {
+    // The other one is for listeners with an address of their own below 1024.
+    let envoy = CHART.split_once("- name: envoy\n").expect("Envoy's container").1;
+    let given = envoy.split_once("capabilities: ").expect("its capabilities").1;
+    assert!(given.starts_with("{drop: [ALL], add: [NET_BIND_SERVICE, NET_RAW]}"), "{given}");
     for (name, capabilities, enough) in [("raw", ",+net_raw", true), ("bare", "", false)] {
         let mut intents = Intents::new();
         let folder = tempfile::tempdir().expect("a folder");
