@@ -50,11 +50,22 @@ impl Scene {
         served: &[&str],
         change: impl FnOnce(&Article) -> axoneme_testnet::Result<()>,
     ) -> Self {
+        Self::start_under(name, layout, served, change, envoy().unwrap())
+    }
+
+    /// The same, with another program in Envoy's place.
+    pub(crate) fn start_under(
+        name: &str,
+        layout: Layout,
+        served: &[&str],
+        change: impl FnOnce(&Article) -> axoneme_testnet::Result<()>,
+        envoy: PathBuf,
+    ) -> Self {
         let echo = ECHO.clone();
         let article = Article::stage(name, layout, &echo).unwrap();
         change(&article).unwrap();
         let before = article.node.footprint().unwrap();
-        let programs = Programs { axonctl: env!("CARGO_BIN_EXE_axonctl").into(), envoy: envoy().unwrap() };
+        let programs = Programs { axonctl: env!("CARGO_BIN_EXE_axonctl").into(), envoy };
         let run_dir = tempfile::tempdir().unwrap();
         let mesh = Mesh::up(&article.node, &programs, article.folder(), run_dir.path()).unwrap();
         let mut scene = Self { mesh, programs, article, before, echo, run_dir };
