@@ -113,12 +113,20 @@ impl Scene {
 
     /// The load balancer address of shared Ingresses, with a port, as soon as it is served.
     pub(crate) fn shared_at(&self, port: u16) -> SocketAddr {
-        let name = format!("axoneme/cilium-ingress:{port}");
+        self.served_at(&format!("axoneme/cilium-ingress:{port}"))
+    }
+
+    /// That of an Ingress that is about to have one.
+    pub(crate) fn soon_at(&self, ingress: &str, port: u16) -> SocketAddr {
+        self.served_at(&format!("shop/cilium-ingress-{ingress}:{port}"))
+    }
+
+    fn served_at(&self, redirect: &str) -> SocketAddr {
         let mut found = None;
-        let waited = wait_until("the shared address", START, || {
+        let waited = wait_until(&format!("the address of {redirect}"), START, || {
             // Served is what has a listener, too.
             let status = self.mesh.status()?;
-            found = status.port(&name).and_then(|_| balancer(&status, &name));
+            found = status.port(redirect).and_then(|_| balancer(&status, redirect));
             Ok(found.is_some())
         });
         waited.unwrap_or_else(|error| panic!("{error}\n{}", self.log()));

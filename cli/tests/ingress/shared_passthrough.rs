@@ -1,10 +1,16 @@
 //! What one Ingress alone can have at the shared address: names that are passed through, and ranges of clients. By shards and by one
 //! table.
 
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+};
+
 use crate::{
     certificates::Pair,
     curl::Curl,
     passthrough::{BODY, tls_server},
+    raw::connect,
     scene::{Scene, path, rule},
 };
 
@@ -29,6 +35,18 @@ fn db(passed: bool) -> String {
     shared("db", 2, annotation, "db.wide.example", service, "")
 }
 
+/// Asks once more on a connection that is kept.
+fn ask_again(kept: &mut TcpStream) {
+    kept.write_all(b"GET / HTTP/1.1\r\nhost: mine.example\r\n\r\n").unwrap();
+    let (mut answer, mut piece) = (String::new(), [0; 1024]);
+    while !answer.split_once("\r\n\r\n").is_some_and(|(_, body)| body.contains("web")) {
+        let read = kept.read(&mut piece).unwrap();
+        assert!(read > 0, "closed after {answer:?}");
+        answer += &String::from_utf8_lossy(&piece[..read]);
+    }
+    assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("connection: close"), "{answer}");
+}
+
 fn names_pass_beside_others(scene: &str, flags: &[&str]) {
     let (own, wide) = (Pair::of(&["own.example"]), Pair::of(&["*.wide.example"]));
     let backend = Pair::of(&["db.wide.example"]);
@@ -50,6 +68,10 @@ fn names_pass_beside_others(scene: &str, flags: &[&str]) {
     let (secure, plain) = (scene.shared_at(443), scene.shared_at(80));
     let (trust_own, trust_wide, trust_backend) = (own.file(), wide.file(), backend.file());
     let at = |url: &str| Curl::new(url, if url.starts_with("https:") { secure } else { plain });
+
+    scene.until(&at("http://mine.example/"), |answer| answer.body == "web");
+    let mut kept = connect(&scene.outside, plain);
+    ask_again(&mut kept);
 
     // The name itself, although a wildcard of somebody else's covers it.
     let passed = at("https://db.wide.example/").trust(&trust_backend);
@@ -77,13 +99,21 @@ fn names_pass_beside_others(scene: &str, flags: &[&str]) {
     scene.until(&at("https://db.wide.example/").trust(&trust_wide), |answer| answer.body == "web");
     scene.write("passed.yaml", &db(true));
     assert_eq!(scene.until(&passed, |answer| answer.status == 200).body, BODY);
+    // To an address of its own, and back.
+    scene.write("passed.yaml", &db(true).replace("-mode: shared", "-mode: dedicated"));
+    scene.until(&at("https://db.wide.example/").trust(&trust_wide), |answer| answer.body == "api");
+    let own = Curl::new("https://db.wide.example/", scene.soon_at("db", 443)).trust(&trust_backend);
+    assert_eq!(scene.until(&own, |answer| answer.status == 200).body, BODY);
+    scene.write("passed.yaml", &db(true));
+    assert_eq!(scene.until(&passed, |answer| answer.status == 200).body, BODY);
+    ask_again(&mut kept);
     // Its last endpoint goes: nobody is left hanging.
     scene.delete("db.yaml");
     scene.until(&at("https://db.wide.example/").with(&["--insecure"]), |answer| answer.exit == 35);
     for (curl, body) in served.iter().zip(["web", "api"]) {
         assert_eq!(curl.ask(&scene.outside).body, body);
     }
-    assert_eq!(scene.draining_listeners(), 0);
+    ask_again(&mut kept);
 
     // Ranges are those of one Ingress, too, in both ways in.
     assert_eq!(at("http://mine.example/").ask(&scene.outside).body, "web");
