@@ -3,7 +3,7 @@
 //! A machine has Debian's kernel and, as its only file system, an archive in memory: the tests, the tools that they run, and the
 //! kernel's modules for networks. It runs the tests and ends with what came of them.
 
-use std::{path::PathBuf, time::Instant};
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -18,6 +18,7 @@ mod programs;
 
 use image::Image;
 use package::Kernel;
+use programs::Programs;
 
 /// Run the loader's tests on kernels of Debian, in virtual machines: TCX on 6.12, clsact on 6.1.
 #[derive(Args)]
@@ -40,12 +41,12 @@ impl Kernels {
         setup::for_kernels()?;
         let kernels = package::known(&self.versions)?;
         embed::build()?;
-        let tests = programs::tests()?;
+        let programs = programs::build()?;
         let mut lines = Vec::new();
         let mut failed = false;
         for kernel in &kernels {
             let start = Instant::now();
-            let outcome = self.test(kernel, &tests);
+            let outcome = self.test(kernel, &programs);
             failed |= outcome.is_err();
             let words = outcome.map_or_else(|error| format!("{error:#}"), |()| "passed".to_owned());
             lines.push(format!("{:>7.1} s  Linux {:<6} {words}", start.elapsed().as_secs_f32(), kernel.series));
@@ -54,10 +55,10 @@ impl Kernels {
         if failed { bail!("not every kernel passed") } else { Ok(()) }
     }
 
-    fn test(&self, kernel: &Kernel, tests: &[PathBuf]) -> Result<()> {
+    fn test(&self, kernel: &Kernel, programs: &Programs) -> Result<()> {
         println!("\n== Linux {}", kernel.series);
         let files = kernel.files()?;
-        let image = Image { kernel: &files, tests, filter: self.filter.as_deref() };
+        let image = Image { kernel: &files, programs, filter: self.filter.as_deref() };
         machine::run(&files.vmlinuz, &image.write()?, self.kvm, self.limit)
     }
 }

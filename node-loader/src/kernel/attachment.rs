@@ -30,7 +30,7 @@ impl Attachment {
     ///
     /// # Errors
     /// [`DatapathError::Unsupported`] when it is too old for either.
-    pub(crate) fn of_this_kernel() -> Result<Self, DatapathError> {
+    pub fn of_this_kernel() -> Result<Self, DatapathError> {
         match version() {
             Some(kernel) if kernel < OLDEST => {
                 Err(DatapathError::Unsupported("the redirect needs Linux 5.15; 6.6 or later is better".to_owned()))

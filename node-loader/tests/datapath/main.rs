@@ -32,7 +32,7 @@ use axoneme_testnet::{Layout, wait_until};
 use scene::{PROXY_PORT, Scene};
 use talk::{PATIENCE, Place, dial, dial_from};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Runs `work` on routed and bridged pods, for IPv4 and IPv6.
 fn everywhere(name: &str, work: impl Fn(&mut Scene, SocketAddr)) {

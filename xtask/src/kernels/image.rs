@@ -7,7 +7,11 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{cpio::Archive, package::Files, programs};
+use super::{
+    cpio::Archive,
+    package::Files,
+    programs::{self, Programs},
+};
 
 /// The first process. Its last line is what [`super::machine`] waits for.
 const INIT: &str = include_str!("init.sh");
@@ -15,7 +19,7 @@ const INIT: &str = include_str!("init.sh");
 /// What goes into the file system.
 pub(super) struct Image<'a> {
     pub(super) kernel: &'a Files,
-    pub(super) tests: &'a [PathBuf],
+    pub(super) programs: &'a Programs,
     /// Only tests whose names contain this.
     pub(super) filter: Option<&'a str>,
 }
@@ -32,8 +36,8 @@ impl Image<'_> {
         archive.file("etc/passwd", b"root:x:0:0::/root:/bin/sh\n")?;
         archive.file("etc/filter", self.filter.unwrap_or_default().as_bytes())?;
         archive.file("init", INIT.as_bytes())?;
-        programs::pack_tests(self.tests, &mut archive)?;
-        programs::pack_tools(self.tests, &mut archive)?;
+        programs::pack_tests(self.programs, &mut archive)?;
+        programs::pack_tools(self.programs, &mut archive)?;
         let modules = self.kernel.modules.join("lib/modules").join(&self.kernel.release);
         pack(&modules, &format!("lib/modules/{}", self.kernel.release), &mut archive)?;
         archive.finish().with_context(failed)?;

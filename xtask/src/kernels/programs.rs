@@ -17,10 +17,19 @@ use crate::{paths, shell};
 const TOOLS: &str = "bash bpftool cat conntrack cut dash env find grep head hostname ip ls mkdir mount mv nft nsenter nstat pgrep rm sed seq \
                      setpriv sleep sort ss sysctl tc timeout umount unshare wc xargs";
 /// Those that only some tests want.
-const MORE_TOOLS: &str = "iptables ip6tables ipset ipvsadm";
+const MORE_TOOLS: &str = "iptables ip6tables iptables-nft ip6tables-nft iptables-nft-restore ip6tables-nft-restore iptables-legacy \
+                          ip6tables-legacy iptables-legacy-restore ip6tables-legacy-restore ipset ipvsadm";
 
-/// Builds the tests that run on other kernels, and gives their files.
-pub(super) fn tests() -> Result<Vec<PathBuf>> {
+/// What runs on other kernels.
+pub(super) struct Programs {
+    /// The tests.
+    tests: Vec<PathBuf>,
+    /// What tests start, which they know by its path on this machine.
+    started: Vec<PathBuf>,
+}
+
+/// Builds the tests.
+pub(super) fn build() -> Result<Programs> {
     let mut cargo = shell::cargo();
     cargo.args([
         "test",
@@ -34,39 +43,50 @@ pub(super) fn tests() -> Result<Vec<PathBuf>> {
         "datapath",
     ]);
     let printed = shell::output(cargo.args(["--message-format", "json-render-diagnostics"]))?;
-    let mut tests = Vec::new();
+    let mut programs = Programs { tests: Vec::new(), started: Vec::new() };
     for line in printed.lines() {
         let message: Value = serde_json::from_str(line).with_context(|| format!("cargo printed {line}"))?;
+        let Some(file) = message["executable"].as_str() else { continue };
         let is_test = message["target"]["kind"][0] == "test";
-        if let Some(file) = message["executable"].as_str().filter(|_| is_test) {
-            tests.push(PathBuf::from(file));
-        }
+        if is_test { &mut programs.tests } else { &mut programs.started }.push(PathBuf::from(file));
     }
-    if tests.len() == 2 { Ok(tests) } else { bail!("cargo built {tests:?} in place of two tests") }
+    let Programs { tests, .. } = &programs;
+    if tests.len() == 2 { Ok(programs) } else { bail!("cargo built {tests:?} in place of two tests") }
 }
 
-/// Packs the tests, as `/tests/NAME`, without what only a debugger wants.
-pub(super) fn pack_tests(tests: &[PathBuf], archive: &mut Archive) -> Result<()> {
-    let work = tempfile::tempdir()?;
-    for test in tests {
+/// Packs the tests, as `/tests/NAME`, and what they start, all without what only a debugger wants.
+pub(super) fn pack_tests(programs: &Programs, archive: &mut Archive) -> Result<()> {
+    for test in &programs.tests {
         let name = test.file_name().context("no name")?.to_string_lossy();
         let name = name.split('-').next().unwrap_or_default();
-        let stripped = work.path().join(name);
-        shell::run(Command::new("strip").arg("-o").arg(&stripped).arg(test))?;
-        archive.file(&format!("tests/{name}"), &fs::read(&stripped)?)?;
+        archive.file(&format!("tests/{name}"), &stripped(test)?)?;
+    }
+    for program in &programs.started {
+        archive.file(&program.to_string_lossy(), &stripped(program)?)?;
     }
     Ok(())
 }
 
+fn stripped(program: &Path) -> Result<Vec<u8>> {
+    let work = tempfile::tempdir()?;
+    let stripped = work.path().join("stripped");
+    shell::run(Command::new("strip").arg("-o").arg(&stripped).arg(program))?;
+    fs::read(&stripped).with_context(|| format!("cannot read {}", stripped.display()))
+}
+
 /// Packs the tools, busybox for what is none of them, and all libraries.
-pub(super) fn pack_tools(tests: &[PathBuf], archive: &mut Archive) -> Result<()> {
+pub(super) fn pack_tools(programs: &Programs, archive: &mut Archive) -> Result<()> {
     let mut libraries = BTreeMap::new();
-    for test in tests {
-        libraries.extend(libraries_of(test)?);
+    for program in programs.tests.iter().chain(&programs.started) {
+        libraries.extend(libraries_of(program)?);
     }
     for tool in TOOLS.split_whitespace().chain(MORE_TOOLS.split_whitespace()) {
         let Some(file) = which(tool) else {
-            if MORE_TOOLS.contains(tool) { continue } else { bail!("there is no {tool}, which the tests run") }
+            if MORE_TOOLS.split_whitespace().any(|it| it == tool) {
+                continue;
+            } else {
+                bail!("there is no {tool}, which the tests run")
+            }
         };
         archive.file(&format!("bin/{tool}"), &fs::read(&file)?)?;
         libraries.extend(libraries_of(&file)?);
