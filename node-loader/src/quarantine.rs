@@ -201,6 +201,12 @@ impl Quarantine {
         (excused, verdict)
     }
 
+    /// How many versions Envoy is not known to live with.
+    #[must_use]
+    pub fn suspects(&self) -> usize {
+        self.entries.len()
+    }
+
     /// When to [`look`](Self::look).
     #[must_use]
     pub fn next(&self) -> Option<Instant> {

@@ -134,7 +134,12 @@ async fn start_and_run(
     shutdown: CancellationToken,
     events: Option<UnboundedSender<NodeEvent>>,
 ) -> Result<(), NodeError> {
-    let kernel::Started { kernel, watcher, monitor } = kernel::start(config.kernel.clone()).await?;
+    let kernel::Started { kernel, watcher, monitor } = tokio::select! {
+        biased;
+        // What is half in place is taken away, or taken over by the next start, as if this one had been killed.
+        () = shutdown.cancelled() => return Ok(()),
+        started = kernel::start(config.kernel.clone()) => started?,
+    };
     let mut parts = Parts::new(&shutdown);
     parts.spawn_endless("device watcher", watcher.run());
     let (watch, watchers) = unbounded_channel();

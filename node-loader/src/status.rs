@@ -25,6 +25,9 @@ pub struct Status {
     /// Frontends that new connections do not use any more.
     #[serde(default)]
     pub draining: Vec<DrainingFrontend>,
+    /// How many resources Envoy is not known to live with: new, on trial, held back or quarantined.
+    #[serde(default)]
+    pub suspects: usize,
     /// What the kernel counted, sorted; zeros are left out.
     pub counters: Vec<Counter>,
     /// What somebody should look at, though it works.

@@ -422,6 +422,7 @@ impl Node {
             operator: self.operator.clone(),
             summary,
             draining: self.draining(),
+            suspects: self.quarantine.suspects(),
             counters: self.counters(),
             layout: self.datapath.layout(),
             notes: self.notes(),
