@@ -5,22 +5,26 @@
 //! machine drifts from minute to minute; the ratio of two neighbours does not.
 
 mod crash;
+mod crowd;
 mod edits;
 mod hosts;
 mod ingresses;
 mod load;
+mod programs;
+mod redirect;
 mod report;
 mod scene;
+mod sidecars;
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use axoneme_testnet::mesh::Programs;
 
-use self::{load::Load, report::Series, scene::Scene};
+use self::{load::Load, scene::Scene};
 use crate::{embed, images, paths, setup, shell};
 
-/// Measure the webhook, the redirect against its rivals, the time of an edit, memory, many hosts, and a crash of Envoy.
+/// Measure the webhook, the redirect against its rivals, the time of an edit, memory, many hosts, many pods, and a crash of Envoy.
 #[derive(clap::Args)]
 pub(crate) struct Bench {
     /// Measure only this part.
@@ -61,6 +65,8 @@ enum Part {
     Crash,
     /// One edit among a hundred and among ten thousand hosts of one address.
     Hosts,
+    /// A node with ten thousand frontends and a thousand pods.
+    Node,
     /// Ingresses on a cluster, one by one; only when it is asked for, because it takes many minutes.
     Ingresses,
 }
@@ -75,13 +81,19 @@ impl Bench {
         }
         let wants = |part| self.only.is_none_or(|only| only == part);
         if wants(Part::Webhook) {
-            webhook(self.dev)?;
+            own("axoneme-operator", "webhook", self.dev)?;
         }
         if wants(Part::Redirect) {
             self.redirect()?;
         }
         if wants(Part::Hosts) {
             self.hosts()?;
+        }
+        if wants(Part::Node) {
+            shell::need_root("the bench of a node")?;
+            setup::ensure(false, false)?;
+            embed::build()?;
+            own("axoneme-node", "node", self.dev)?;
         }
         if wants(Part::Crash) { self.crash() } else { Ok(()) }
     }
@@ -106,28 +118,13 @@ impl Bench {
         shell::need_root("the bench of the redirect")?;
         let (programs, echo) = build(self.dev)?;
         let scene = Scene::build(&programs, &echo).context("build the scene of the bench")?;
-        let ways = scene.ways();
         let load = Load { requests: self.requests, connections: self.connections };
-        let mut series: Vec<_> = ways.iter().map(|way| Series::new(way.name)).collect();
-        for round in 0..=self.rounds {
-            for (way, series) in ways.iter().zip(&mut series) {
-                let sample = scene.client.enter(|| load.run(way.address))?.with_context(|| way.name.to_owned())?;
-                // The first round warms caches, connection pools and the branch predictor.
-                if round > 0 {
-                    series.add(sample);
-                }
-            }
-        }
-        let memory = scene.memory()?;
-        let idle = scene.idle(Duration::from_secs(5))?;
-        let edits = edits::time(&scene, self.edits).context("time edits")?;
-        report::print(&series, &edits, &memory, &idle);
-        Ok(())
+        redirect::run(&scene, load, self.rounds, self.edits)
     }
 }
 
-/// The bench is the operator's, for it takes the webhook as a library.
-fn webhook(dev: bool) -> Result<()> {
+/// A bench that is a package's own, for it takes the package as a library.
+fn own(package: &str, bench: &str, dev: bool) -> Result<()> {
     let mut cargo = if dev {
         let mut cargo = shell::cargo();
         cargo.args(["bench", "--profile", "dev"]);
@@ -135,7 +132,7 @@ fn webhook(dev: bool) -> Result<()> {
     } else {
         images::cargo("bench", PROFILE)?
     };
-    shell::run(cargo.args(["--package", "axoneme-operator", "--bench", "webhook"]))
+    shell::run(cargo.args(["--package", package, "--bench", bench]))
 }
 
 /// Installs and builds what is missing; by default optimised, as the end-to-end tests have it.

@@ -1,0 +1,100 @@
+//! What many frontends and many pods cost a node: memory of the maps and of the loader, the time of one change, and the time from
+//! a new pod's device to the first byte through the proxy. Kernel, eBPF and Envoy are real; the operator is a store in the
+//! loader's own process, whose memory is counted with it. Needs root; `cargo xtask bench --only node` runs it.
+
+mod crowd;
+mod loader;
+mod operator;
+mod pod;
+#[path = "../../tests/envoy/resources.rs"]
+#[allow(dead_code, reason = "the tests of Envoy use the rest")]
+mod resources;
+
+use std::{env, time::Duration};
+
+use anyhow::{Context as _, Result};
+use axoneme_testnet::{Lab, Layout, Service};
+
+use crowd::Crowd;
+use loader::Loader;
+
+/// What is measured at each size.
+struct Sizes {
+    frontends: usize,
+    veths: usize,
+}
+
+const SIZES: [Sizes; 2] = [Sizes { frontends: 100, veths: 10 }, Sizes { frontends: 10_000, veths: 1_000 }];
+/// Single changes, and pods that come, at each size.
+const CHANGES: usize = 300;
+const PODS: usize = 200;
+
+struct Figures {
+    map_bytes: u64,
+    with_operator_kb: u64,
+    changes: Vec<Duration>,
+    first_bytes: Vec<Duration>,
+}
+
+fn main() -> Result<()> {
+    if env::var_os(loader::RUN_DIR).is_some() {
+        return operator::run();
+    }
+    let mut lab = Lab::new("bench-node")?;
+    let mut node = lab.node("node1", Layout::Routed)?;
+    let backend = node.pod("backend")?;
+    let crowd = Crowd::new(lab.client("crowd")?);
+    pod::serve_plainly(&backend)?;
+    // Where new connections go that come too early.
+    let backends = vec![(backend.address.v4, pod::PLAIN).into()];
+    node.serve_by_nat(&[Service { frontend: operator::frontend(0), backends }])?;
+
+    let mut loader = Loader::start(&node)?;
+    let mut figures = Vec::new();
+    for Sizes { frontends, veths } in SIZES {
+        let filled = loader.fill(frontends).with_context(|| format!("{frontends} frontends"))?;
+        println!("{frontends} frontends in force after {:.2} s", filled.as_secs_f64());
+        let covered = crowd.grow(&node, &loader, veths).with_context(|| format!("{veths} veths"))?;
+        println!("{veths} veths covered after {:.2} s", covered.as_secs_f64());
+        let changes = loader.change(CHANGES)?;
+        let first_bytes = pod::time(&node, PODS)?;
+        let with_operator_kb = loader.resident_kb()?;
+        figures.push(Figures { map_bytes: loader.map_bytes()?, with_operator_kb, changes, first_bytes });
+    }
+    report(&figures);
+    let alone = loader.start_alone(&node)?;
+    // It serves.
+    pod::time(&node, 1)?;
+    println!(
+        "loader alone, with many of both after a restart: {:.1} MB resident",
+        alone.resident_kb()? as f64 / 1024.0
+    );
+    Ok(())
+}
+
+fn report(figures: &[Figures]) {
+    println!("\n{:<38} {:>12} {:>12}", "", "few", "many");
+    let row = |name: &str, of: &dyn Fn(&Figures) -> f64| {
+        let values: Vec<f64> = figures.iter().map(of).collect();
+        println!("{name:<38} {:>12.2} {:>12.2}", values[0], values[1]);
+    };
+    let ms = |times: &[Duration], share: usize| at(times, share).as_secs_f64() * 1e3;
+    row("memory of all maps, MB", &|it| it.map_bytes as f64 / 1e6);
+    row("loader and its operator resident, MB", &|it| it.with_operator_kb as f64 / 1024.0);
+    row("one change to its ACK, p50 ms", &|it| ms(&it.changes, 50));
+    row("one change to its ACK, p99 ms", &|it| ms(&it.changes, 99));
+    row("new pod to first redirected byte, p50 ms", &|it| ms(&it.first_bytes, 50));
+    row("new pod to first redirected byte, p99 ms", &|it| ms(&it.first_bytes, 99));
+    let ratio = |name: &str, of: &dyn Fn(&Figures) -> &[Duration]| {
+        println!("{name}, many to few, p50: {:.2}", ms(of(&figures[1]), 50) / ms(of(&figures[0]), 50));
+    };
+    ratio("one change", &|it| &it.changes);
+    ratio("new pod", &|it| &it.first_bytes);
+}
+
+/// The time that so many of a hundred do not exceed.
+fn at(times: &[Duration], share: usize) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    sorted.get((sorted.len() * share / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
+}
