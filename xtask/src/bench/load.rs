@@ -11,9 +11,9 @@ use anyhow::{Result, bail};
 /// How much to ask.
 #[derive(Clone, Copy)]
 pub(super) struct Load {
-    /// Requests on one kept-alive connection.
+    /// Requests on kept-alive connections, for each way.
     pub requests: usize,
-    /// Connections with one request each.
+    /// Connections with one request each, for each way.
     pub connections: usize,
 }
 
@@ -26,23 +26,36 @@ pub(super) struct Sample {
     pub connection: f64,
 }
 
+/// Connections that stay open, for each way. The kernel spreads them over Envoy's workers, so that the ways do not differ by a worker.
+const OPEN: usize = 8;
+
 impl Load {
-    /// Runs on the calling thread, in whatever network that is.
-    pub(super) fn run(self, to: SocketAddr) -> Result<Sample> {
-        let mut connection = Connection::open(to)?;
-        let mut requests = Vec::with_capacity(self.requests);
-        for _ in 0..self.requests {
-            let start = Instant::now();
-            connection.ask()?;
-            requests.push(start.elapsed());
+    /// Takes each way in turn, request by request: neighbours in time are what is compared. Runs on the calling thread, in
+    /// whatever network that is.
+    pub(super) fn run(self, ways: &[SocketAddr]) -> Result<Vec<Sample>> {
+        let open = |to: &SocketAddr| (0..OPEN).map(|_| Connection::open(*to)).collect::<Result<Vec<_>>>();
+        let mut open = ways.iter().map(open).collect::<Result<Vec<_>>>()?;
+        let mut requests = vec![Vec::with_capacity(self.requests); ways.len()];
+        for turn in 0..self.requests {
+            for (connections, times) in open.iter_mut().zip(&mut requests) {
+                let start = Instant::now();
+                connections[turn % OPEN].ask()?;
+                times.push(start.elapsed());
+            }
         }
-        let mut connections = Vec::with_capacity(self.connections);
+        let mut connections = vec![Vec::with_capacity(self.connections); ways.len()];
         for _ in 0..self.connections {
-            let start = Instant::now();
-            Connection::open(to)?.ask()?;
-            connections.push(start.elapsed());
+            for (to, times) in ways.iter().zip(&mut connections) {
+                let start = Instant::now();
+                Connection::open(*to)?.ask()?;
+                times.push(start.elapsed());
+            }
         }
-        Ok(Sample { request: micros(median(requests)), connection: micros(median(connections)) })
+        let sample = |(requests, connections)| Sample {
+            request: micros(median(requests)),
+            connection: micros(median(connections)),
+        };
+        Ok(requests.into_iter().zip(connections).map(sample).collect())
     }
 }
 

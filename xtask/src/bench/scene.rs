@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -16,7 +16,7 @@ use axoneme_testnet::{
 };
 use tempfile::TempDir;
 
-use super::load::Connection;
+use super::{load::Connection, sidecars::Sidecars};
 
 /// What the client of the bench dials to get to Envoy in one way.
 pub(super) struct Way {
@@ -25,6 +25,12 @@ pub(super) struct Way {
     /// What to dial.
     pub address: SocketAddr,
 }
+
+/// Names of the ways that the report compares.
+pub(super) const DIALLED: &str = "Envoy dialled directly";
+pub(super) const OURS: &str = "Axoneme redirect";
+pub(super) const PLAIN: &str = "no proxy, pod to pod";
+pub(super) const SIDECARS: &str = "a sidecar in each pod";
 
 /// Everything that runs while the bench does. Dropping it leaves nothing.
 pub(super) struct Scene {
@@ -37,6 +43,7 @@ pub(super) struct Scene {
     // The order of the fields is the order of the end: the lab last.
     /// The mesh.
     pub mesh: Mesh,
+    sidecars: Sidecars,
     _run: TempDir,
     _echo: (Process, Namespace),
     _lab: Lab,
@@ -52,6 +59,8 @@ const TPROXIED: Ipv4Addr = Ipv4Addr::new(10, 232, 0, 202);
 /// Address of the Service that the mesh takes, and of the one whose answer is edited.
 const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 232, 0, 200);
 const EDITED: Ipv4Addr = Ipv4Addr::new(10, 232, 0, 203);
+/// Address of the Service that the client's sidecar takes.
+const SIDECARRED: Ipv4Addr = Ipv4Addr::new(10, 232, 0, 204);
 /// The port of all these Services.
 const PORT: u16 = 80;
 
@@ -69,7 +78,8 @@ impl Scene {
         write_edited(folder.path(), "edit-0")?;
         node.nft(&rivals())?;
         let mesh = Mesh::up(&node, programs, folder.path(), run.path())?;
-        let scene = Self { client, folder, node, backend, mesh, _run: run, _echo: (echo, server), _lab: lab };
+        let sidecars = Sidecars::start(&programs.envoy, [&client, &server], (SIDECARRED, PORT).into(), backend)?;
+        let scene = Self { client, folder, node, backend, mesh, sidecars, _run: run, _echo: (echo, server), _lab: lab };
         for way in scene.ways() {
             let asks = || Connection::open(way.address).is_ok_and(|mut connection| connection.ask().is_ok());
             if let Err(error) = wait_until(way.name, Duration::from_secs(20), || scene.client.enter(asks)) {
@@ -82,12 +92,33 @@ impl Scene {
     /// Every way to the backend, the direct one to Envoy first.
     pub(super) fn ways(&self) -> Vec<Way> {
         vec![
-            Way { name: "Envoy dialled directly", address: (self.node.address.v4, DIRECT).into() },
-            Way { name: "Axoneme redirect", address: (SERVICE, PORT).into() },
+            Way { name: DIALLED, address: (self.node.address.v4, DIRECT).into() },
+            Way { name: OURS, address: (SERVICE, PORT).into() },
             Way { name: "nftables REDIRECT", address: (REDIRECTED, PORT).into() },
             Way { name: "nftables TPROXY", address: (TPROXIED, PORT).into() },
-            Way { name: "no proxy, pod to pod", address: self.backend },
+            Way { name: PLAIN, address: self.backend },
+            Way { name: SIDECARS, address: (SIDECARRED, PORT).into() },
         ]
+    }
+
+    /// Run time of every Envoy: the mesh's, and those of the sidecars.
+    pub(super) fn envoys(&self) -> Result<Duration> {
+        let own = self.processes(|pid| threads(pid).context("no run time"))?;
+        let own = own.into_iter().filter(|(name, _)| name == "envoy").map(|(_, time)| time);
+        let theirs = self.sidecars.ids().map(|id| threads(&id.to_string()).context("a sidecar ended"));
+        let theirs = theirs.into_iter().collect::<Result<Vec<_>>>()?;
+        Ok(Duration::from_nanos(own.chain(theirs).sum()))
+    }
+
+    /// Entries of the node's connection tracking.
+    pub(super) fn tracked(&self) -> Result<u64> {
+        let count = self.node.run("sysctl", ["-n", "net.netfilter.nf_conntrack_count"])?;
+        count.trim().parse().context("nf_conntrack_count")
+    }
+
+    /// The loader's folder of pins, as this process sees it.
+    pub(super) fn pins(&self) -> PathBuf {
+        format!("/proc/{}/root/sys/fs/bpf/axoneme", self.mesh.process().id()).into()
     }
 
     /// Where the answer that [`write_edited`] sets is served.
