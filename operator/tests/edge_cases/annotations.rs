@@ -95,7 +95,7 @@ fn edge_07_annotations_without_an_effect_say_so() {
 #[test]
 fn edge_07_an_annotation_that_changes_is_looked_at_again() {
     let filter = "original_src.v3.OriginalSrc";
-    let resources = [listener("l", "r"), routes("r", "direct_response: {status: 200}")];
+    let resources = [cluster("c"), listener("l", "r"), routes("r", "{cluster: c}")];
     let with = |annotation: &str| config_with("ns", "x", &format!("annotations: {{{annotation}}}"), &resources);
     let listener = |world: &World| {
         let sent = world.engine.intents().view("node").get(ResourceKind::Listener.type_url(), "ns/x/l").unwrap();
