@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod attachment;
+mod attempts;
 mod bridges;
 mod capabilities;
 mod cleanup;

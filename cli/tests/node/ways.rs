@@ -137,10 +137,10 @@ endpoints: [{{addresses: [\"{ip}\"], nodeName: node1, targetRef: {{kind: Pod, na
 
 fn every_way(name: &str, layout: Layout) {
     let ways = Ways::start(name, layout);
-    for (at, (port, node_port, listener)) in PORTS.into_iter().enumerate() {
+    for (number, (port, node_port, listener)) in PORTS.into_iter().enumerate() {
         // Of the other ports it is enough to see that each has its own listener, or none.
         let (all, [first, .., last]) = (ways.everybody(), ways.everybody());
-        let from = if at == 0 { all.to_vec() } else { vec![first, all[4], last] };
+        let from = if number == 0 { all.to_vec() } else { vec![first, all[4], last] };
         let given = ways.given().into_iter().map(|ip| SocketAddr::new(ip, port));
         let on_nodes = ways.nodes.iter().flat_map(|node| node.address.each()).map(|ip| SocketAddr::new(ip, node_port));
         for at in given.chain(on_nodes) {

@@ -15,6 +15,7 @@ use aya::{
 
 use super::{
     attachment::Attachment,
+    attempts::undisturbed,
     clsact::{self, Filters},
     devices::Hook,
     pins::Pins,
@@ -50,10 +51,12 @@ impl Programs {
         let loader = loader.btf(None).default_map_pin_directory(pins.folder());
         let mut ebpf = loader.load(OBJECT).map_err(|error| load_error("the object", &error))?;
         for hook in CLASSIFIERS {
-            classifier(&mut ebpf, hook.program())?.load().map_err(|error| load_error(hook.program(), &error))?;
+            let program = classifier(&mut ebpf, hook.program())?;
+            undisturbed(|| program.load()).map_err(|error| load_error(hook.program(), &error))?;
         }
         for name in CONNECT {
-            connect(&mut ebpf, name)?.load().map_err(|error| load_error(name, &error))?;
+            let program = connect(&mut ebpf, name)?;
+            undisturbed(|| program.load()).map_err(|error| load_error(name, &error))?;
         }
         Ok(Self { ebpf, pins, filters })
     }

@@ -17,44 +17,31 @@ struct Row {
     layout: Layout,
     nat: Nat,
     /// What is done to the node before the datapath comes. An error is why this kernel cannot have it.
-    prepare: fn(&mut Ground) -> Result<(), String>,
+    prepare: Prepare,
 }
 
 const LEGACY: Nat = Nat::Iptables(Iptables::Legacy);
 const IPTABLES: Nat = Nat::Iptables(Iptables::Nft);
 
-const TABLE: [Row; 10] = [
-    Row { what: "routed pods", layout: Layout::Routed, nat: Nat::Nftables, prepare: |_| Ok(()) },
-    Row { what: "routed pods, iptables", layout: Layout::Routed, nat: IPTABLES, prepare: |_| Ok(()) },
-    Row { what: "routed pods, legacy iptables", layout: Layout::Routed, nat: LEGACY, prepare: |_| Ok(()) },
-    Row { what: "bridge that calls iptables", layout: Layout::Bridge, nat: LEGACY, prepare: |it| calls(it, true) },
-    Row {
-        what: "bridge that calls nobody",
-        layout: Layout::Bridge,
-        nat: Nat::Nftables,
-        prepare: |it| calls(it, false),
-    },
-    Row { what: "strict reverse paths", layout: Layout::Bridge, nat: IPTABLES, prepare: strict },
-    Row {
-        what: "two uplinks",
-        layout: Layout::Routed,
-        nat: Nat::Nftables,
-        prepare: |it| uplink::add(it, Over::Nothing),
-    },
-    Row {
-        what: "uplink on macvlan",
-        layout: Layout::Bridge,
-        nat: IPTABLES,
-        prepare: |it| uplink::add(it, Over::Macvlan),
-    },
-    Row {
-        what: "uplink on VLAN",
-        layout: Layout::Routed,
-        nat: Nat::Nftables,
-        prepare: |it| uplink::add(it, Over::Vlan),
-    },
-    Row { what: "overlay", layout: Layout::Bridge, nat: Nat::Nftables, prepare: far_backend },
+const TABLE: [Row; 11] = [
+    row("routed pods", Layout::Routed, Nat::Nftables, |_| Ok(())),
+    row("routed pods, iptables", Layout::Routed, IPTABLES, |_| Ok(())),
+    row("routed pods, legacy iptables", Layout::Routed, LEGACY, |_| Ok(())),
+    row("bridge that calls iptables", Layout::Bridge, LEGACY, |ground| calls(ground, true)),
+    row("bridge that calls nobody", Layout::Bridge, Nat::Nftables, |ground| calls(ground, false)),
+    row("strict reverse paths", Layout::Bridge, IPTABLES, strict),
+    row("firewall", Layout::Routed, Nat::Nftables, firewall),
+    row("two uplinks", Layout::Routed, Nat::Nftables, |ground| uplink::add(ground, Over::Nothing)),
+    row("uplink on macvlan", Layout::Bridge, IPTABLES, |ground| uplink::add(ground, Over::Macvlan)),
+    row("uplink on VLAN", Layout::Routed, Nat::Nftables, |ground| uplink::add(ground, Over::Vlan)),
+    row("overlay", Layout::Bridge, Nat::Nftables, far_backend),
 ];
+
+type Prepare = fn(&mut Ground) -> Result<(), String>;
+
+const fn row(what: &'static str, layout: Layout, nat: Nat, prepare: Prepare) -> Row {
+    Row { what, layout, nat, prepare }
+}
 
 #[test]
 fn edge_24_every_way_in_on_every_layout() {
@@ -94,6 +81,21 @@ fn calls(ground: &mut Ground, yes: bool) -> Result<(), String> {
 
 fn strict(ground: &mut Ground) -> Result<(), String> {
     ground.node.set("ipv4.conf.all.rp_filter", "1").unwrap();
+    Ok(())
+}
+
+/// One that lets in nobody whom it does not know, and packets that were taken.
+fn firewall(ground: &mut Ground) -> Result<(), String> {
+    let rules = "table inet firewall {
+  chain input {
+    type filter hook input priority filter; policy drop;
+    ct state established,related accept
+    iif lo accept
+    meta l4proto ipv6-icmp accept
+    meta mark & 0xf00 == 0x200 accept
+  }
+}";
+    ground.node.nft(&format!("{rules}\n")).unwrap();
     Ok(())
 }
 

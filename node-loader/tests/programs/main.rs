@@ -2,7 +2,7 @@
 //!
 //! Needs root. Each test is a network namespace of its own. The kernel gives a packet to a socket only at a real ingress, so
 //! what would be taken counts as `unassigned` here; the tests of the datapath see it taken.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bench;
 mod kept;
