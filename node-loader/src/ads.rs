@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicI32, Ordering},
     },
+    time::Duration,
 };
 
 use axoneme_xds::{
@@ -26,7 +27,12 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::server::UdsConnectInfo};
 
-use crate::{listener::seated, reconcile::Event, references::assignment, seat::Seat};
+use crate::{
+    listener::seated,
+    reconcile::Event,
+    references::assignment,
+    seat::{Seat, started_at},
+};
 
 /// What Envoy is offered.
 #[derive(Debug, Default)]
@@ -79,12 +85,10 @@ pub enum Heard {
 /// An Envoy that comes.
 #[derive(Debug)]
 pub struct Opening {
-    /// Where it sits.
-    pub seat: Seat,
+    /// Of two Envoys, the seat of the one that started last.
+    pub newest: Option<Seat>,
     /// Whether it is the one that was there before.
     pub same: bool,
-    /// Whether another one is at work on the other seat.
-    pub beside: bool,
     /// Envoy's version, if it says one.
     pub version: Option<SemanticVersion>,
     /// To be sent or dropped.
@@ -100,33 +104,40 @@ struct Ears {
     streams: Mutex<Streams>,
 }
 
-/// How many streams are open.
+/// The streams that are open: of each seat how many, and when the Envoy of the last one was started.
 #[derive(Debug, Default)]
-struct Streams(BTreeMap<Seat, usize>);
+struct Streams(BTreeMap<Seat, (usize, Option<Duration>)>);
 
 impl Streams {
     fn all(&self) -> usize {
-        self.0.values().sum()
+        self.0.values().map(|(open, _)| open).sum()
     }
 
-    fn at(&self, seat: Seat) -> usize {
-        self.0.get(&seat).copied().unwrap_or(0)
+    /// Of the Envoy that comes and one at work on the other seat, where the newer one sits. `None` if there is no other. Which of
+    /// the two comes first says nothing: when a loader starts, both come back.
+    fn newest(&self, node_id: &str) -> Option<Seat> {
+        let seat = Seat::of(node_id);
+        let (_, other) = self.0.get(&seat.other()).filter(|(open, _)| *open > 0)?;
+        Some(if started_at(node_id) >= *other { seat } else { seat.other() })
     }
 
     /// Counts one, and tells the first of all.
-    fn opened(&mut self, seat: Seat) -> Option<Heard> {
-        *self.0.entry(seat).or_default() += 1;
+    fn opened(&mut self, node_id: &str) -> Option<Heard> {
+        let (open, started) = self.0.entry(Seat::of(node_id)).or_default();
+        (*open, *started) = (*open + 1, started_at(node_id));
         (self.all() == 1).then_some(Heard::Event(Event::EnvoyConnected))
     }
 
     /// Counts one less, and tells who is left if that was the last one of its seat.
-    fn closed(&mut self, seat: Seat) -> Option<Heard> {
-        let open = self.0.entry(seat).or_default();
+    fn closed(&mut self, node_id: &str) -> Option<Heard> {
+        let seat = Seat::of(node_id);
+        let (open, _) = self.0.entry(seat).or_default();
         *open = open.saturating_sub(1);
+        let last = *open == 0;
         if self.all() == 0 {
             return Some(Heard::Event(Event::EnvoyLost));
         }
-        (self.at(seat) == 0).then_some(Heard::Remains(seat.other()))
+        last.then_some(Heard::Remains(seat.other()))
     }
 }
 
@@ -135,11 +146,10 @@ impl Host for Ears {
         let peer = caller.extensions.get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
         let process = peer.and_then(|peer| peer.pid()).unwrap_or_default();
         let same = self.process.swap(process, Ordering::Relaxed) == process && process != 0;
-        let seat = Seat::of(&caller.node.id);
-        let beside = self.streams.lock().at(seat.other()) > 0;
+        let newest = self.streams.lock().newest(&caller.node.id);
         let (go, gone) = oneshot::channel();
         let version = caller.node.user_agent_build_version.and_then(|build| build.version);
-        let opening = Opening { seat, same: same || caller.holds, beside, version, go };
+        let opening = Opening { newest, same: same || caller.holds, version, go };
         let _ = self.events.send(Heard::Opening(opening));
         // Dropped only while the node shuts down.
         let _ = gone.await;
@@ -148,8 +158,8 @@ impl Host for Ears {
 
     fn observe(&self, event: StreamEvent) {
         let heard = match event {
-            StreamEvent::Opened { subscriber, .. } => self.streams.lock().opened(Seat::of(&subscriber)),
-            StreamEvent::Closed { subscriber, .. } => self.streams.lock().closed(Seat::of(&subscriber)),
+            StreamEvent::Opened { subscriber, .. } => self.streams.lock().opened(&subscriber),
+            StreamEvent::Closed { subscriber, .. } => self.streams.lock().closed(&subscriber),
             StreamEvent::Outcome { outcome: Outcome::Acked { type_url, name, version }, .. } => {
                 Some(Heard::Event(Event::Accepted { key: (type_url, name), version }))
             }
@@ -205,12 +215,25 @@ mod tests {
     #[test]
     fn one_that_goes_leaves_the_other_and_only_the_last_one_is_missed() {
         let mut streams = Streams::default();
-        assert!(matches!(streams.opened(Seat::First), Some(Heard::Event(Event::EnvoyConnected))));
-        assert!(streams.opened(Seat::Second).is_none());
+        assert!(matches!(streams.opened("node"), Some(Heard::Event(Event::EnvoyConnected))));
+        assert!(streams.opened("node/2").is_none());
         // It comes back before its old stream is known to be dead.
-        assert!(streams.opened(Seat::First).is_none());
-        assert!(streams.closed(Seat::First).is_none());
-        assert!(matches!(streams.closed(Seat::First), Some(Heard::Remains(Seat::Second))));
-        assert!(matches!(streams.closed(Seat::Second), Some(Heard::Event(Event::EnvoyLost))));
+        assert!(streams.opened("node").is_none());
+        assert!(streams.closed("node").is_none());
+        assert!(matches!(streams.closed("node"), Some(Heard::Remains(Seat::Second))));
+        assert!(matches!(streams.closed("node/2"), Some(Heard::Event(Event::EnvoyLost))));
+    }
+
+    #[test]
+    fn of_two_envoys_the_one_that_started_last_is_the_newest_whoever_comes_first() {
+        for [first, second] in [["node@10", "node/2@9"], ["node/2@9", "node@10"]] {
+            let mut streams = Streams::default();
+            assert_eq!(streams.newest(first), None);
+            streams.opened(first);
+            assert_eq!(streams.newest(second), Some(Seat::First));
+            // It dies, and the next one sits there.
+            streams.closed(first);
+            assert_eq!(streams.newest(second), None);
+        }
     }
 }

@@ -150,10 +150,10 @@ impl Config {
         self.run_dir.join(seat.file("envoy", "json"))
     }
 
-    /// The bootstrap of a seat's Envoy, JSON.
+    /// The bootstrap of a seat's Envoy, JSON. For `started` see [`Seat::node_id`].
     #[must_use]
-    pub fn bootstrap(&self, seat: Seat) -> String {
-        let (node, xds, admin) = (seat.node_id(&self.node_name), self.xds_socket(), self.admin_socket(seat));
+    pub fn bootstrap(&self, seat: Seat, started: Option<Duration>) -> String {
+        let (node, xds, admin) = (seat.node_id(&self.node_name, started), self.xds_socket(), self.admin_socket(seat));
         let bootstrap = axoneme_envoy::bootstrap::Bootstrap::new(&node, &xds, &admin);
         format!("{:#}\n", bootstrap.to_json())
     }

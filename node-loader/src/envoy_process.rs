@@ -66,7 +66,7 @@ pub enum EnvoyError {
 /// When it cannot be started at all. One that ends is started again after a pause, 50 ms at first.
 pub async fn supervise(config: Config, binary: EnvoyBinary, shutdown: CancellationToken) -> Result<(), EnvoyError> {
     let bootstrap = config.bootstrap_file(Seat::First);
-    fs::write(&bootstrap, config.bootstrap(Seat::First))
+    fs::write(&bootstrap, config.bootstrap(Seat::First, None))
         .map_err(|source| EnvoyError::Bootstrap { path: bootstrap.clone(), source })?;
     let mut pacing = Pacing::default();
     loop {

@@ -320,7 +320,7 @@ async fn run_node(flags: Run) -> Result<()> {
 
 fn bootstrap(flags: &Bootstrap) -> Result<()> {
     let config = Config { run_dir: flags.run_dir.run_dir.clone(), ..Config::new(flags.name.node_name.as_str()) };
-    let text = config.bootstrap(Seat::First);
+    let text = config.bootstrap(Seat::First, None);
     if flags.out == Path::new("-") {
         return io::stdout().write_all(text.as_bytes()).context("write the bootstrap");
     }

@@ -5,7 +5,10 @@
 //! them, and the older one keeps what it has until it is done. No connection is on its way to a socket that is about to be
 //! closed. Listeners with an address of their own are shared by `SO_REUSEPORT` as ever.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 /// Where one Envoy's listeners are bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -17,8 +20,10 @@ pub enum Seat {
     Second,
 }
 
-/// What the second Envoy's `node.id` ends with. No node is called so: a slash is in no host name.
+/// What the name of the second Envoy ends with. No node is called so: a slash is in no host name.
 const SECOND: &str = "/2";
+/// Before the time at which an Envoy was started.
+const STARTED: char = '@';
 
 impl Seat {
     /// Both, the first one first.
@@ -36,16 +41,19 @@ impl Seat {
     /// Whose `node.id` this is.
     #[must_use]
     pub fn of(node_id: &str) -> Self {
-        if node_id.ends_with(SECOND) { Self::Second } else { Self::First }
+        let name = node_id.split_once(STARTED).map_or(node_id, |(name, _)| name);
+        if name.ends_with(SECOND) { Self::Second } else { Self::First }
     }
 
-    /// The `node.id` of this seat's Envoy.
+    /// The `node.id` of this seat's Envoy. `started` is by the clock of the machine since its boot: of two Envoys it tells the newer
+    /// one. One that is alone has no need of it.
     #[must_use]
-    pub fn node_id(self, node: &str) -> String {
-        match self {
+    pub fn node_id(self, node: &str, started: Option<Duration>) -> String {
+        let name = match self {
             Self::First => node.to_owned(),
             Self::Second => format!("{node}{SECOND}"),
-        }
+        };
+        started.map_or_else(|| name.clone(), |started| format!("{name}{STARTED}{}", started.as_millis()))
     }
 
     /// The addresses. Nobody but the programs needs to know the way to them: `::2` is not even the machine's own, and a
@@ -76,6 +84,11 @@ impl Seat {
     }
 }
 
+/// When the Envoy of that `node.id` was started, if it says so.
+pub(crate) fn started_at(node_id: &str) -> Option<Duration> {
+    node_id.split_once(STARTED)?.1.parse().ok().map(Duration::from_millis)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,7 +96,10 @@ mod tests {
     #[test]
     fn an_id_tells_the_seat() {
         for seat in Seat::ALL {
-            assert_eq!(Seat::of(&seat.node_id("node-1.example")), seat);
+            for started in [None, Some(Duration::from_secs(7))] {
+                let id = seat.node_id("node-1.example", started);
+                assert_eq!((Seat::of(&id), started_at(&id)), (seat, started), "{id}");
+            }
         }
         assert_eq!(Seat::of("node-2"), Seat::First);
     }

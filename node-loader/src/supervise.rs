@@ -34,8 +34,8 @@ use tokio::{
 
 use crate::{envoy_process::die_with_parent, pacing::Pacing};
 
-pub use place::{Node, is_ready};
 use place::Place;
+pub use place::{Node, is_ready};
 
 /// So many crashes one after another, each within seconds of the start, are no matter of configuration: that is found in a
 /// dozen deaths. The kubelet shall see and show it.
@@ -79,7 +79,7 @@ pub enum SuperviseError {
 /// [`SuperviseError`], when it cannot be started or waited for.
 pub async fn supervise(
     program: OsString,
-    mut arguments: Vec<OsString>,
+    arguments: Vec<OsString>,
     node: Option<Node>,
 ) -> Result<ExitStatus, SuperviseError> {
     let wait_error = |source| SuperviseError::Wait { program: program.clone(), source };
@@ -87,23 +87,19 @@ pub async fn supervise(
     let mut children = signal(SignalKind::child()).map_err(wait_error)?;
     let mut requests = Requests::catch().map_err(wait_error)?;
     prctl::set_child_subreaper(true).map_err(|error| wait_error(error.into()))?;
-    let (mut place, mut variable) = (None, None);
+    let mut place = None;
     if let Some(node) = node {
         let folder = node.config.run_dir.clone();
-        let failed = |source| SuperviseError::Place { folder: folder.clone(), source };
-        let own = tokio::select! {
-            taken = Place::take(node) => taken.map_err(failed)?,
+        place = tokio::select! {
+            taken = Place::take(node) => Some(taken.map_err(|source| SuperviseError::Place { folder, source })?),
             // Nothing was started.
             () = requests.next() => return Ok(ExitStatus::default()),
         };
-        let (more, found) = own.prepare().map_err(failed)?;
-        arguments.extend(more);
-        (place, variable) = (Some(own), Some(found));
     }
     let mut pacing = Pacing::default();
     loop {
         let started = Instant::now();
-        let pid = start(&program, &arguments, variable.as_ref())?;
+        let pid = start(&program, &arguments, place.as_ref())?;
         tracing::info!(pid = pid.as_raw(), ?program, "started");
         let ended = until_end(pid, &mut children, &mut requests, place.as_ref()).await;
         let (ended, asked) = ended.map_err(wait_error)?;
@@ -123,13 +119,14 @@ pub async fn supervise(
     }
 }
 
-fn start(
-    program: &OsString,
-    arguments: &[OsString],
-    variable: Option<&(&str, PathBuf)>,
-) -> Result<Pid, SuperviseError> {
+fn start(program: &OsString, arguments: &[OsString], place: Option<&Place>) -> Result<Pid, SuperviseError> {
     let mut command = Command::new(program);
-    command.args(arguments).envs(variable.cloned()).stdin(Stdio::null());
+    command.args(arguments).stdin(Stdio::null());
+    if let Some(place) = place {
+        let failed = |source| SuperviseError::Place { folder: place.folder().to_owned(), source };
+        let (more, (name, value)) = place.prepare().map_err(failed)?;
+        command.args(more).env(name, value);
+    }
     die_with_parent(&mut command);
     let failed = |source| SuperviseError::Start { program: program.clone(), source };
     // It is waited for with all others, by its number.

@@ -115,10 +115,10 @@ fn two_of_one_node_have_a_place_each_and_the_third_waits() {
     };
     let first = start("old");
     let file = bootstrap(0);
-    assert!(fs::read_to_string(&file).unwrap().contains("\"node-1\""), "{file}");
+    assert!(fs::read_to_string(&file).unwrap().contains("\"node-1@"), "{file}");
     let _second = start("new");
     let file = bootstrap(1);
-    assert!(fs::read_to_string(&file).unwrap().contains("\"node-1/2\""), "{file}");
+    assert!(fs::read_to_string(&file).unwrap().contains("\"node-1/2@"), "{file}");
     let ready = || {
         let probe = ["ready", "--run-dir", node[1], "--instance", "new"];
         Command::new(PROGRAM).args(probe).stderr(Stdio::null()).status().unwrap()

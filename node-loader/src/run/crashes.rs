@@ -41,21 +41,21 @@ impl Node {
 
     /// Envoy opens a stream, and waits to be told: the last moment to keep from it what the one before died of.
     ///
-    /// One that comes anew gets the connections that are new. One that comes beside another is no sign of a death.
+    /// Of two Envoys the newer one gets the connections that are new. One that comes beside another is no sign of a death.
     pub(super) fn opens(&mut self, opening: Opening) {
-        let Opening { seat, same, beside, version, go } = opening;
+        let Opening { newest, same, version, go } = opening;
         if self.module.meet(version) {
             self.settler.set_features(self.module.features());
         }
         let (now, not_first) = (Instant::now(), std::mem::replace(&mut self.envoy_seen, true));
-        if !same {
+        if let Some(seat) = newest {
             self.prefer(seat);
         }
         if same {
             self.quarantine.resumed();
-        } else if beside {
+        } else if let Some(seat) = newest {
             counter!(names::ENVOY_TAKEOVERS).increment(1);
-            tracing::info!(?seat, "another Envoy comes up beside the one that serves, and takes over");
+            tracing::info!(?seat, "two Envoys are at work; new connections are for the newer one");
         } else if not_first {
             counter!(names::ENVOY_RESTARTS).increment(1);
             let verdict = self.quarantine.died(now);

@@ -5,11 +5,14 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    time::{ClockId, clock_gettime},
+};
 use tokio::time::{Instant, sleep};
 
 use crate::{Config, admin, envoy_module::SEARCH_PATH, seat::Seat};
@@ -73,11 +76,17 @@ impl Place {
         }
     }
 
-    /// Writes the bootstrap, and says with which arguments and variables Envoy will find it.
+    /// The node's folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.node.config.run_dir
+    }
+
+    /// Writes the bootstrap for an Envoy that starts now, and says with which arguments and variables Envoy will find it.
     pub(super) fn prepare(&self) -> io::Result<(Vec<OsString>, (&'static str, PathBuf))> {
         let Node { config, drain_time, .. } = &self.node;
         let file = config.bootstrap_file(self.seat);
-        fs::write(&file, config.bootstrap(self.seat))?;
+        let now = clock_gettime(ClockId::CLOCK_BOOTTIME)?;
+        fs::write(&file, config.bootstrap(self.seat, Some(now.into())))?;
         // In the second half every answer is the last one of its connection.
         let drain_time = (drain_time.as_secs() / 2).max(1).to_string();
         let arguments = ["--config-path".into(), file.into_os_string(), "--drain-time-s".into(), drain_time.into()];
@@ -147,7 +156,7 @@ mod tests {
         assert_eq!(third.await.unwrap().unwrap().seat, Seat::Second);
         let (arguments, _) = first.prepare().unwrap();
         let bootstrap = fs::read_to_string(&arguments[1]).unwrap();
-        assert!(bootstrap.contains("\"node-1\"") && bootstrap.contains("admin.sock"), "{bootstrap}");
+        assert!(bootstrap.contains("\"node-1@") && bootstrap.contains("admin.sock"), "{bootstrap}");
         let holder = |seat| fs::read_to_string(lock_file(&config, seat)).unwrap();
         assert_eq!(Seat::ALL.map(holder), ["old", "new"]);
         for instance in ["old", "nobody"] {

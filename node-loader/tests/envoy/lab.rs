@@ -283,7 +283,7 @@ impl Elsewhere {
 
     /// By a command that wants Envoy's arguments behind its own.
     pub(crate) fn start_by(mut command: std::process::Command, config: &Config) -> Self {
-        std::fs::write(config.bootstrap_file(Seat::First), config.bootstrap(Seat::First)).expect("a bootstrap");
+        std::fs::write(config.bootstrap_file(Seat::First), config.bootstrap(Seat::First, None)).expect("a bootstrap");
         command.arg("--config-path").arg(config.bootstrap_file(Seat::First));
         command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "off"]);
         Self(command.spawn().expect("an Envoy"))
