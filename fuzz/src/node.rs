@@ -103,7 +103,7 @@ impl Node {
                 Op::Drain(address) => self.events.push_back(Event::Drained { address }),
                 Op::RemoveFrontend(address) => drop(self.frontends.remove(&address)),
                 Op::Settle(ticket, _) => assert!(self.open.remove(&ticket), "answered twice"),
-                Op::TakeBack(..) | Op::Persist(_) | Op::Forget(_) | Op::Tell(_) => {}
+                Op::TakeBack(..) | Op::Persist(_) | Op::Forget(_) | Op::KeepClients(_) | Op::Tell(_) => {}
             }
         }
     }
