@@ -275,7 +275,8 @@ impl Engine {
             changes.intents.extend(delta.keys);
             rivals.extend(delta.rivals);
         }
-        rivals.retain(|rival| rival.kind != Kind::Service);
+        // Nobody wrote the others: endpoints are Kubernetes' word, and what all Ingresses of shared mode have is in two forms.
+        rivals.retain(|rival| rival.kind != Kind::Service && !shared::is_everybodys(rival));
         rivals.extend(affected.owners);
         for owner in rivals {
             self.settle_problems(&owner, changes);

@@ -127,6 +127,11 @@ fn rank(defaults: &IngressDefaults) -> Rank {
     (i64::MIN, ObjectKey::new(Kind::Ingress, "", &defaults.shared_service.name))
 }
 
+/// Whether it is one of these, and no object that somebody wrote.
+pub(super) fn is_everybodys(owner: &ObjectKey) -> bool {
+    owner.kind == Kind::Ingress && owner.name.namespace.is_empty()
+}
+
 impl Engine {
     /// Tells nodes what changed in shared mode. `is_touched` says that the shared Service did. Notes Services whose
     /// endpoints are wanted now or no more. Gives the Ingresses whose problems or status may be others.

@@ -94,3 +94,13 @@ fn edge_17_what_an_edit_of_a_shared_certificate_touches() {
     let changes = changed(&world.apply(&ingress("one", 1, &["a.example"], "missing")));
     assert!(!changes.contains(&"Listener listener".to_owned()), "{changes:?}");
 }
+
+#[test]
+fn edge_17_the_listener_of_nodes_with_the_module_is_no_rival_of_the_other() {
+    let one = ingress("one", 1, &["a.example"], "one");
+    let mut world = World::new(&[one, secret("shop", "one")].concat());
+    world.engine.node_opens("without", false);
+    world.engine.node_opens("with", true);
+    world.apply(&[ingress("two", 2, &["b.example"], "two"), secret("shop", "two")].concat());
+    assert_eq!(world.problems(), Vec::<String>::new());
+}
