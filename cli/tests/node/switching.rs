@@ -72,7 +72,7 @@ fn switch(name: &str, extent: &Extent) {
     let seed = env::var("AXONEME_SEED").map_or(1, |seed| seed.parse().unwrap());
     println!("seed {seed}");
     let mut random = Random(seed);
-    let half: Vec<bool> = (0..extent.services).map(|number| number % 2 == 0).collect();
+    let half: Vec<bool> = (0..extent.services).map(|number| number.is_multiple_of(2)).collect();
     // Longer than any machine takes.
     let mut street = Street::new(name, extent.services, 3600, &half);
     let mut held = Vec::new();
@@ -215,7 +215,7 @@ impl Street {
         let held = held.unwrap_or_else(|error| {
             panic!("connection {number} to {to}: {error:#}\n{}", self.mesh.process().log().unwrap())
         });
-        (service, if number % 2 == 0 { held.talking(&self.runtime) } else { held })
+        (service, if number.is_multiple_of(2) { held.talking(&self.runtime) } else { held })
     }
 
     /// How many connections are left at frontends that drain, as people are told.
