@@ -33,7 +33,7 @@ fn an_address_without_backends_is_refused_until_somebody_listens() {
     let mut world = World::new();
     let ticket = world.put(ingress());
     assert!(is_shut(&world) && !world.settled.contains_key(&ticket), "without a listener");
-    assert_eq!(world.core.summary().redirects[0].frontends[0].on, false);
+    assert!(!world.core.summary().redirects[0].frontends[0].on);
     let [route, listener] = listener();
     world.put(resource(ROUTE, "r", "bad"));
     world.put(listener);
