@@ -7,7 +7,7 @@ mod loader;
 mod operator;
 mod pod;
 #[path = "../../tests/envoy/resources.rs"]
-#[allow(dead_code, reason = "the tests of Envoy use the rest")]
+#[allow(dead_code, clippy::expect_used, reason = "the tests of Envoy use the rest, where panicking is fine")]
 mod resources;
 
 use std::{env, time::Duration};
