@@ -84,7 +84,7 @@ pub(super) struct Node {
     listening: Listening,
     answers: Answers,
     draining: Draining,
-    away: Away,
+    pub(super) away: Away,
     quiet_at: Option<Instant>,
     /// When to look for ports again.
     ports_at: Option<Instant>,
@@ -269,28 +269,6 @@ impl Node {
         self.feed(Event::Drained { address });
     }
 
-    /// Whether Envoy has been away for long, or is back.
-    fn look_for_envoy(&mut self, now: Instant) {
-        if self.away.is_long(now) {
-            let datapath = &self.datapath;
-            // It may serve on while its stream is broken.
-            if self.core.proxy_ports().any(|port| told(datapath.listening(port)).unwrap_or(false)) {
-                self.away.listens(now);
-            } else {
-                self.feed(Event::ProxyAway);
-            }
-        }
-        if self.away.is_over(now) {
-            let counters = told(self.datapath.counters()).unwrap_or_default();
-            let sums = self.away.sum(&counters);
-            for (service, name) in self.core.services() {
-                if let Some(connections) = sums.get(&service) {
-                    tracing::warn!(name = &**name, connections, "went around the proxy while it was away");
-                }
-            }
-        }
-    }
-
     /// Gives an event to the core, does what it says, and tells it what came of that.
     pub(super) fn feed(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
@@ -463,7 +441,7 @@ impl Node {
 }
 
 /// Logs and counts what the kernel refused.
-fn told<T>(result: Result<T, DatapathError>) -> Option<T> {
+pub(super) fn told<T>(result: Result<T, DatapathError>) -> Option<T> {
     if let Err(error) = &result {
         names::count_error(error);
         tracing::error!(%error, "the kernel refused");
