@@ -11,11 +11,12 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use axoneme_e2e::{
     Cluster, From,
     cluster::{NAMESPACE as INSTALLED, NODES},
-    scenario,
+    scenario, until,
 };
 
 const NAMESPACE: &str = "e2e-upgrade";
 const DAEMON_SET: &str = "daemonset/axoneme-node";
+const LIMIT: Duration = Duration::from_secs(120);
 
 #[test]
 fn replaced_pods_of_the_nodes_fail_no_request() -> Result<()> {
@@ -56,19 +57,13 @@ fn replaced_pods_of_the_nodes_fail_no_request() -> Result<()> {
 fn replace(cluster: &Cluster) -> Result<()> {
     cluster.kubectl(&["rollout", "restart", "-n", INSTALLED, DAEMON_SET])?;
     cluster.kubectl(&["rollout", "status", "-n", INSTALLED, DAEMON_SET, "--timeout=240s"])?;
-    // The last old pod may still let its clients go.
-    cluster
-        .kubectl(&[
-            "wait",
-            "-n",
-            INSTALLED,
-            "pod",
-            "-l",
-            "app.kubernetes.io/name=axoneme-node",
-            "--for=condition=Ready",
-            "--timeout=60s",
-        ])
-        .map(drop)
+    until("the old pods to have let their clients go", LIMIT, || {
+        let pods = cluster.get_json(&["pods", "-n", INSTALLED, "-l", "app.kubernetes.io/name=axoneme-node"])?;
+        let pods = pods["items"].as_array().context("no pods")?;
+        let leaving = pods.iter().filter(|pod| !pod["metadata"]["deletionTimestamp"].is_null()).count();
+        ensure!(leaving == 0 && pods.len() == NODES.len(), "{leaving} of {} pods are leaving", pods.len());
+        Ok(())
+    })
 }
 
 fn ask_until_stopped(cluster: &Cluster, from: From<'_>, url: &str, stop: &AtomicBool) -> Result<usize> {

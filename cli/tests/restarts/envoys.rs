@@ -25,6 +25,11 @@ fn replace(name: &str, times: usize) {
         scene.start_envoy();
         scene.until_taken_over();
         load.goes_on();
+        if time % 2 == 1 {
+            // The next loader meets two Envoys, in any order.
+            scene.replace_loader();
+            scene.until_served();
+        }
         scene.end_oldest_envoy();
         longest = longest.max(start.elapsed());
         load.goes_on();
