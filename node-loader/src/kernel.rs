@@ -117,11 +117,20 @@ async fn start_all(config: Config) -> Result<Started, DatapathError> {
     let monitor = Monitor::take(programs.ebpf())?;
     let keeping = Keeping::take(programs.ebpf(), config.clone())?;
     let maps = (settings, Near::take(programs.ebpf())?, Bridges::take(programs.ebpf())?);
-    let mut watcher =
-        Watcher::start(config, pins.clone(), programs, maps, keeping.is_on()?, netns_cookie).await?;
+    let mut watcher = Watcher::start(config, pins.clone(), programs, maps, keeping.is_on()?, netns_cookie).await?;
     watcher.programs().attach_connect(&cgroup)?;
     remove_other_layouts(&pins)?;
-    let kernel = Kernel { frontends, sources, preferred, keeping, addresses: watcher.addresses(), devices: watcher.devices(), attachment, ipv6, marks };
+    let kernel = Kernel {
+        frontends,
+        sources,
+        preferred,
+        keeping,
+        addresses: watcher.addresses(),
+        devices: watcher.devices(),
+        attachment,
+        ipv6,
+        marks,
+    };
     tell(&kernel.layout());
     Ok(Started { kernel, watcher, monitor })
 }

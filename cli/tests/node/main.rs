@@ -16,5 +16,5 @@ mod policy;
 mod random;
 mod reach;
 mod scene;
-mod ways;
 mod switching;
+mod ways;

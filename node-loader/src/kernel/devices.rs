@@ -131,7 +131,10 @@ impl Devices {
             )
         });
         let in_vrf = all.filter(|device| device.kind == Kind::Physical && self.is_in_vrf(device)).map(|device| {
-            format!("{} is in a VRF, whose sockets and routes are apart: what comes in by it is not redirected", device.name)
+            format!(
+                "{} is in a VRF, whose sockets and routes are apart: what comes in by it is not redirected",
+                device.name
+            )
         });
         ipvs.into_iter().chain(in_vrf).collect()
     }

@@ -10,7 +10,9 @@ use std::{
 use axoneme_node::{
     Config, EnvoyBinary, NodeError, NodeEvent, Operator,
     datapath::{Counters, Datapath, DatapathError, Entry, ServiceId, SourceRange},
-    run_with, seat::Seat, status,
+    run_with,
+    seat::Seat,
+    status,
 };
 use axoneme_xds::{
     Change, Outcome, Policy, Resource, Store,

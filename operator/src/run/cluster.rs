@@ -163,11 +163,8 @@ mod tests {
         let (mut engine, mut classes) = (Engine::new(), cluster.classes());
         let class = |name: &str, controller: &str, is_default: bool| {
             let default = [(names::DEFAULT_CLASS_ANNOTATION.to_owned(), is_default.to_string())];
-            let metadata = ObjectMeta {
-                name: Some(name.to_owned()),
-                annotations: Some(default.into()),
-                ..ObjectMeta::default()
-            };
+            let metadata =
+                ObjectMeta { name: Some(name.to_owned()), annotations: Some(default.into()), ..ObjectMeta::default() };
             let spec = networking::IngressClassSpec { controller: Some(controller.to_owned()), parameters: None };
             Object::IngressClass((&networking::IngressClass { metadata, spec: Some(spec) }).into())
         };

@@ -100,7 +100,12 @@ impl World {
         Self::build("10000-20000", OnProxyFailure::Bypass, kernel, records)
     }
 
-    fn build(range: &str, on_proxy_failure: OnProxyFailure, kernel: BTreeMap<SocketAddr, Entry>, records: Vec<Record>) -> Self {
+    fn build(
+        range: &str,
+        on_proxy_failure: OnProxyFailure,
+        kernel: BTreeMap<SocketAddr, Entry>,
+        records: Vec<Record>,
+    ) -> Self {
         let settings = Settings {
             ports: range.parse().unwrap(),
             on_proxy_failure,
