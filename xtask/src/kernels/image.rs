@@ -34,6 +34,10 @@ impl Image<'_> {
             archive.folder(folder)?;
         }
         archive.file("etc/passwd", b"root:x:0:0::/root:/bin/sh\n")?;
+        // By which nft knows protocols by name.
+        if let Ok(protocols) = fs::read("/etc/protocols") {
+            archive.file("etc/protocols", &protocols)?;
+        }
         archive.file("etc/filter", self.filter.unwrap_or_default().as_bytes())?;
         archive.file("init", INIT.as_bytes())?;
         programs::pack_tests(self.programs, &mut archive)?;
