@@ -14,8 +14,8 @@ use super::cpio::Archive;
 use crate::{paths, shell};
 
 /// What the laboratory and the tests run. Busybox is for the rest.
-const TOOLS: &str = "bash bpftool cat conntrack cut dash env find grep head hostname ip ls mkdir mount mv nft nsenter nstat pgrep rm sed seq \
-                     setpriv sleep sort ss sysctl tc timeout umount unshare wc xargs";
+const TOOLS: &str = "bash bpftool cat conntrack cut dash env find grep head hostname ip ls mkdir mount mv nft nsenter nstat pgrep prlimit rm sed \
+                     seq setpriv sleep sort ss sysctl tc timeout umount unshare wc xargs";
 /// Those that only some tests want.
 const MORE_TOOLS: &str = "iptables ip6tables iptables-nft ip6tables-nft iptables-nft-restore ip6tables-nft-restore iptables-legacy \
                           ip6tables-legacy iptables-legacy-restore ip6tables-legacy-restore ipset ipvsadm";
