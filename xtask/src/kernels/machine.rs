@@ -21,7 +21,7 @@ pub(super) fn run(vmlinuz: &Path, archive: &Path, kvm: bool, limit: u32) -> Resu
     qemu.arg(limit.to_string()).arg("qemu-system-x86_64");
     qemu.args(["-accel", accelerator, "-cpu", processor, "-smp", "2", "-m", MEGABYTES]);
     qemu.args(["-nographic", "-no-reboot", "-net", "none"]).arg("-kernel").arg(vmlinuz).arg("-initrd").arg(archive);
-    qemu.args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"]);
+    qemu.args(["-append", "console=ttyS0 quiet panic=-1"]);
     let mut qemu = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start qemu")?;
     let output = qemu.stdout.take().context("no output")?;
     let mut ended = None;
