@@ -41,6 +41,8 @@ pub struct Status {
     pub redirects: BTreeMap<String, Redirect>,
     /// What is not in force, and why, by name.
     pub rejections: BTreeMap<String, String>,
+    /// How many resources Envoy is not yet known to live with; nothing where no node tells.
+    pub suspects: Option<u64>,
 }
 
 /// A service port whose connections go to Envoy.
@@ -188,6 +190,7 @@ impl Status {
         for rejection in value.get("rejections")?.as_array()? {
             status.rejections.insert(text(rejection, "name")?, text(rejection, "message")?);
         }
+        status.suspects = value.get("suspects").and_then(Value::as_u64);
         Some(status)
     }
 

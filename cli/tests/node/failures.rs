@@ -1,6 +1,6 @@
 //! Backends that fail: what the articles' retries and outlier detection make of them.
 
-use axoneme_testnet::{Layout, Namespace, deadly, http::Answer, mesh::Status, wait_until};
+use axoneme_testnet::{Layout, Namespace, deadly, http::Answer, mesh::Status};
 use nix::sys::signal::Signal;
 
 use crate::scene::{INGRESS, OTHER, SAME, START, Scene};
@@ -64,9 +64,7 @@ fn edge_11_a_config_that_kills_envoy_says_so_and_all_else_is_served() {
     let crashed = |status: &Status| refusal(status).is_some_and(|message| message.starts_with("ProxyCrashed: "));
 
     // As on any day: Envoy is known to live with all that there is.
-    let suspects = scene.mesh.run_dir().join("suspects");
-    let proven = || Ok(std::fs::read_dir(&suspects).unwrap().count() == 0);
-    wait_until("everything to be proven", START, proven).unwrap();
+    scene.mesh.wait_for("everything to be proven", START, |status| status.suspects == Some(0)).unwrap();
 
     scene.article.write("deadly.yaml", &deadly("cilium-test", 5)).unwrap();
     scene.mesh.wait_for("the cause to be found", START, crashed).unwrap();

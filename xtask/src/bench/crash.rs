@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use axoneme_testnet::{deadly, wait_until};
+use axoneme_testnet::deadly;
 
 use super::{load::Connection, scene::Scene};
 
@@ -34,9 +34,8 @@ pub(super) fn time(scene: &mut Scene, crashes: usize) -> Result<Vec<Crash>> {
 }
 
 fn once(scene: &mut Scene, attempt: usize) -> Result<Crash> {
-    let suspects = scene.mesh.run_dir().join("suspects");
-    let proven = || Ok(fs::read_dir(&suspects).is_ok_and(|files| files.count() == 0));
-    wait_until("Envoy to be known to live with everything", LIMIT, proven)?;
+    let proven = "Envoy to be known to live with everything";
+    scene.mesh.wait_for(proven, LIMIT, |status| status.suspects == Some(0))?;
     let (client, file) = (scene.client.clone(), scene.folder.path().join("deadly.yaml"));
     let mesh = &mut scene.mesh;
     let stop = AtomicBool::new(false);
