@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::{seat::Seat, status::Layout};
+use crate::{layout::Layout, seat::Seat};
 
 /// Whose counters a frontend moves. The caller numbers its services; a number is kept in the kernel's map with the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 
 use crate::{
     datapath::{Counters, Datapath, DatapathError, Entry, ServiceId, SourceRange},
+    layout::Layout,
     seat::Seat,
-    status::Layout,
 };
 
 mod attachment;

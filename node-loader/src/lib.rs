@@ -13,6 +13,7 @@ pub mod event;
 mod http;
 mod intents;
 pub mod kernel;
+pub mod layout;
 pub mod listener;
 mod mentions;
 pub mod metrics;

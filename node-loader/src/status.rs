@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
-use crate::reconcile::Summary;
+use crate::{layout::Layout, reconcile::Summary};
 
 /// What `GET /status` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,34 +36,6 @@ pub struct Status {
     /// The node's devices, and which program of ours sits where.
     #[serde(default)]
     pub layout: Layout,
-}
-
-/// What a node is made of, as far as the redirect cares.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Layout {
-    /// How programs sit on devices: `tcx` links or `clsact` filters.
-    #[serde(default)]
-    pub attachment: String,
-    /// By number of the device.
-    pub devices: Vec<LayoutDevice>,
-    /// What of it the redirect cannot cope with, in sentences.
-    #[serde(default)]
-    pub unsupported: Vec<String>,
-}
-
-/// One device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LayoutDevice {
-    /// Its name.
-    pub name: String,
-    /// `loopback`, `physical`, `pair` (of which a pod has the other end), `bridge`, `vrf`, `other`.
-    pub kind: String,
-    /// The bridge, bond or VRF that it is a port of.
-    pub master: Option<String>,
-    /// The program at its ingress.
-    pub program: Option<String>,
-    /// Why it has none.
-    pub left_alone: Option<String>,
 }
 
 /// A frontend that new connections do not use any more, while old ones are at the proxy.

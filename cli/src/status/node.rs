@@ -5,7 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context as _, Result};
 use axoneme_node::{
     config::status_socket,
-    status::{self, DrainingFrontend, Layout, LayoutDevice},
+    layout::{Layout, LayoutDevice},
+    status::{self, DrainingFrontend},
 };
 
 /// The node-loader to ask.

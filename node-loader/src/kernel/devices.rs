@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use crate::status::{Layout, LayoutDevice};
+use crate::layout::{Layout, LayoutDevice};
 
 /// Where kube-proxy in ipvs mode keeps the addresses of services.
 const IPVS: &str = "kube-ipvs0";

@@ -10,6 +10,7 @@ use std::{
 use axoneme_node::{
     Config, EnvoyBinary, NodeError, NodeEvent, Operator,
     datapath::{Counters, Datapath, DatapathError, Entry, ServiceId, SourceRange},
+    layout::Layout,
     run_with,
     seat::Seat,
     status,
@@ -79,8 +80,8 @@ impl Datapath for Memory {
         watch::channel(Vec::new()).1
     }
 
-    fn layout(&self) -> status::Layout {
-        status::Layout::default()
+    fn layout(&self) -> Layout {
+        Layout::default()
     }
 
     fn counters(&self) -> Result<Counters, DatapathError> {
