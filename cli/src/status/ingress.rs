@@ -81,7 +81,7 @@ impl Ingresses {
             let world = world::cluster::read(&self.access, self.policy.given(), Client::Anywhere, namespace).await?;
             let mut answer = self.select(world)?;
             if let (Some(_), [row]) = (&self.name, &mut answer.ingresses[..]) {
-                match events::read(&self.access, row).await? {
+                match events::read(&self.access, &row.namespace, &row.name, row.uid.as_deref()).await? {
                     Some(events) => row.events = events,
                     None => answer.notes.push("you may not list Events, so none are shown".to_owned()),
                 }

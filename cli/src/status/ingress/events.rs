@@ -6,7 +6,6 @@ use k8s_openapi::{api::core::v1 as core, jiff::Timestamp};
 use kube::{Api, api::ListParams};
 use serde::Serialize;
 
-use super::row::Row;
 use crate::explain::world::cluster::{Access, plain};
 
 /// One Event, or a series of the same.
@@ -22,18 +21,23 @@ pub(super) struct Event {
     pub(super) message: String,
 }
 
-/// Reads them, the oldest first. `None` when that is not permitted.
-pub(super) async fn read(access: &Access, row: &Row) -> Result<Option<Vec<Event>>> {
-    let (name, operator) = (&row.name, names::FIELD_MANAGER);
+/// Reads those of the Ingress with this `uid`, if it is known; the oldest first. `None` when that is not permitted.
+pub(super) async fn read(
+    access: &Access,
+    namespace: &str,
+    name: &str,
+    uid: Option<&str>,
+) -> Result<Option<Vec<Event>>> {
+    let operator = names::FIELD_MANAGER;
     let ours = format!("involvedObject.kind=Ingress,involvedObject.name={name},reportingComponent={operator}");
-    let api = Api::<core::Event>::namespaced(access.client().await?, &row.namespace);
+    let api = Api::<core::Event>::namespaced(access.client().await?, namespace);
     let found = match api.list(&ListParams::default().fields(&ours)).await {
         Ok(found) => found,
         Err(kube::Error::Api(status)) if status.code == 403 => return Ok(None),
         Err(error) => return Err(plain(error)).context("cannot list Events"),
     };
     // An Ingress that was made anew under the same name is another one.
-    let of_it = found.items.into_iter().filter(|event| row.uid.is_none() || event.involved_object.uid == row.uid);
+    let of_it = found.items.into_iter().filter(|event| uid.is_none() || event.involved_object.uid.as_deref() == uid);
     let mut events: Vec<_> = of_it.map(event).collect();
     events.sort_by_key(|(last, _)| *last);
     Ok(Some(events.into_iter().map(|(_, event)| event).collect()))
