@@ -24,9 +24,11 @@ mod answers;
 mod certificates;
 mod chains;
 mod clusters;
+mod maker;
 mod tables;
 
-use tables::{Maker, Shards, Whole};
+use maker::Maker;
+use tables::{Shards, Whole};
 
 /// What the engine keeps of shared mode.
 #[derive(Debug, Default)]
@@ -252,12 +254,4 @@ impl Engine {
             }
         }
     }
-}
-
-/// Without what Envoy would refuse, which should not be: the last good version stays, and the log says so.
-fn told<T>(made: Result<T, Vec<Problem>>, what: &str, name: &str) -> Option<T> {
-    made.inspect_err(|problems| {
-        tracing::error!(what, name, ?problems, reason = Reason::Invalid.as_str(), "shared mode: left as it was");
-    })
-    .ok()
 }

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::tables::Maker;
-use super::told;
+use super::maker::{Maker, told};
 use crate::intents::Intent;
 use crate::model::Host;
 use crate::shared::Handshake;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use axoneme_xds::Key;
 
-use super::{rank, told};
+use super::maker::told;
+use super::rank;
 use crate::engine::Engine;
 use crate::intents::Intent;
 use crate::model::{IngressDefaults, Target};

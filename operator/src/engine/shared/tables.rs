@@ -6,21 +6,13 @@ use axoneme_xds::Key;
 use bytes::Bytes;
 
 use super::chains::{Amendment, Chains};
-use super::told;
+use super::maker::{Maker, told};
 use crate::intents::Intent;
-use crate::model::{Host, IngressDefaults};
-use crate::shared::Shared;
-use crate::translate::shared::{self, Form, Origin, Routing};
+use crate::model::Host;
+use crate::translate::shared::{self, Form, Routing};
 
 /// What nodes are told anew: `None` for what is gone.
 pub(super) type Amended = BTreeMap<Key, Option<Intent>>;
-
-/// What tables are made of.
-pub(super) struct Maker<'a> {
-    pub(super) origin: Origin,
-    pub(super) hosts: &'a Shared,
-    pub(super) defaults: &'a IngressDefaults,
-}
 
 /// Tables in one form.
 pub(super) trait Tables: Default {
