@@ -1,4 +1,4 @@
-//! The eBPF programs, built to `target/bpf/axoneme.o`.
+//! The eBPF programs.
 //!
 //! The target is a tier 3 one: the compiler needs the source of `core` and unstable options. Two compilers will do, whichever is
 //! there: Debian's `rustc-web` with `rust-web-src`, or a nightly of rustup with the component `rust-src`.
@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{embed, paths};
+use crate::paths;
 
 /// The linker's version: it must know the LLVM of the compilers above.
 pub(crate) const LINKER_VERSION: &str = "0.13.0";
@@ -19,11 +19,8 @@ pub(crate) const LINKER_VERSION: &str = "0.13.0";
 const TARGET: &str = "bpfel-unknown-none";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
-/// Builds the object, unless `AXONEME_BPF_OBJECT` names one that was built elsewhere. Returns its path.
+/// Builds the object. Returns its path among what cargo built.
 pub(crate) fn build() -> Result<PathBuf> {
-    if let Some(object) = env::var_os("AXONEME_BPF_OBJECT") {
-        return Ok(PathBuf::from(object));
-    }
     let target_dir = paths::target().join("bpf-build");
     let mut cargo = compiler()?;
     let flags = [
@@ -45,7 +42,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     if !status.success() {
         bail!("the eBPF programs did not build: {status}");
     }
-    embed::install(&target_dir.join(TARGET).join("release/axoneme-bpf"), &paths::target().join("bpf/axoneme.o"))
+    Ok(target_dir.join(TARGET).join("release/axoneme-bpf"))
 }
 
 /// Cargo with a compiler that can build `core` for the kernel.

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::{bpf, module, paths, shell};
+use crate::{embed, paths, shell};
 
 /// Longest inputs, in bytes, by target.
 const TARGETS: [(&str, u32); 6] =
@@ -87,8 +87,8 @@ fn build() -> Result<PathBuf> {
         .args(["--target", &host, "--target-dir"])
         .arg(&target_dir)
         .env("CARGO_ENCODED_RUSTFLAGS", COVERAGE.join("\x1f"))
-        .env("AXONEME_BPF_OBJECT", bpf::build()?)
-        .env("AXONEME_ENVOY_MODULE_FILE", module::build()?);
+        .env("AXONEME_BPF_OBJECT", embed::programs()?)
+        .env("AXONEME_ENVOY_MODULE_FILE", embed::module()?);
     shell::run(&mut cargo)?;
     Ok(target_dir.join(host).join("fuzz"))
 }

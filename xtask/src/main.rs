@@ -76,7 +76,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Bench(task) => task.run(),
-        Task::Bpf => bpf::build().map(drop),
+        Task::Bpf => embed::programs().map(drop),
         Task::Ci => ci::ci(),
         Task::Cluster(task) => task.run(),
         Task::Crds(task) => task.run(),
@@ -87,7 +87,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Images(task) => task.run(),
         Task::Kernels(task) => task.run(),
         Task::Lint => ci::lint(),
-        Task::Module => module::build().map(drop),
+        Task::Module => embed::module().map(drop),
         Task::Paths => paths::print(),
         Task::Setup(task) => task.run(),
         Task::Soak => soak::soak(),
