@@ -1,5 +1,7 @@
 //! Names, labels and addresses that users, Cilium's habits and our own parts rely on, all in one place.
 
+use std::net::Ipv4Addr;
+
 /// Field manager of every write, and `app.kubernetes.io/managed-by` of what the operator owns.
 pub const FIELD_MANAGER: &str = "axoneme-operator";
 
@@ -31,8 +33,12 @@ pub const DEFAULT_CLASS_ANNOTATION: &str = "ingressclass.kubernetes.io/is-defaul
 /// Label of the Service and EndpointSlice that the operator writes for an Ingress.
 pub const INGRESS_LABEL: (&str, &str) = ("cilium.io/ingress", "true");
 
-/// Address of the endpoint that nobody dials. It is there because load balancers announce a Service only when it has one.
-pub const DUMMY_ENDPOINT: (&str, u16) = ("192.192.192.192", 9999);
+/// The endpoint that nobody dials. It is there because load balancers announce a Service only when it has one.
+pub const DUMMY_ENDPOINT: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 192, 192, 192), 9999);
+
+/// The first of as many addresses as there are nodes, each that of one node's endpoint that nobody dials, at the port of
+/// [`DUMMY_ENDPOINT`]. Out of 198.18.0.0/15, which is for benchmarks and never routed on the Internet: RFC 2544, RFC 6890.
+pub const FIRST_NODE_ENDPOINT: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 
 /// Feature of a node in the first message of its stream: its Envoy has the module that finds a host's routes by hash.
 pub const HOSTKEY_FEATURE: &str = "io.axoneme.hostkey";

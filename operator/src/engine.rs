@@ -121,7 +121,7 @@ pub struct Engine {
     problems: BTreeMap<ObjectKey, Vec<Problem>>,
     listed: BTreeSet<Kind>,
     pending: Pending,
-    /// Ingresses whose status shows the addresses of nodes.
+    /// Ingresses whose status or slice shows which nodes serve.
     on_nodes: BTreeSet<ObjectKey>,
     /// Envoy configs whose status may have to be written.
     unsettled: BTreeSet<ObjectKey>,

@@ -323,6 +323,12 @@ impl Index {
         self.nodes.addresses(selector)
     }
 
+    /// Names of the nodes that serve, sorted. `None` while nobody knows which do. Costs all nodes.
+    #[must_use]
+    pub fn serving_nodes(&self) -> Option<Vec<Arc<str>>> {
+        Some(self.nodes.serving()?.map(|node| node.meta.name.name.clone()).collect())
+    }
+
     /// Every Ingress of ours and every Envoy config.
     pub fn owners(&self) -> impl Iterator<Item = ObjectKey> {
         let ingresses = self.ingresses.keys().map(|name| ObjectKey { kind: Kind::Ingress, name: name.clone() });

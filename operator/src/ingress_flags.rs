@@ -23,6 +23,12 @@ pub struct IngressFlags {
     #[arg(long, env = "AXONEME_INGRESS_SHARED_LB_SERVICE_NAME", default_value = names::SHARED_SERVICE, value_name = "NAME")]
     ingress_shared_lb_service_name: String,
 
+    /// externalTrafficPolicy of that Service, Cluster or Local. An Ingress with an address of its own has the annotation
+    /// service-external-traffic-policy.
+    #[arg(long, env = "AXONEME_INGRESS_SHARED_LB_EXTERNAL_TRAFFIC_POLICY", default_value = "Cluster", value_name = "POLICY",
+          action = ArgAction::Set, value_parser = is_local)]
+    ingress_shared_lb_external_traffic_policy: bool,
+
     /// Whether plain requests for hosts with TLS are sent to https; the annotation force-https says otherwise.
     #[arg(long, env = "AXONEME_ENFORCE_INGRESS_HTTPS", default_value_t = true, action = ArgAction::Set)]
     enforce_ingress_https: bool,
@@ -112,6 +118,7 @@ impl IngressFlags {
         Ok(IngressDefaults {
             mode: flags.ingress_default_lb_mode,
             shared_service: Name::new(namespace, &flags.ingress_shared_lb_service_name),
+            shared_local_traffic_only: flags.ingress_shared_lb_external_traffic_policy,
             enforce_https: flags.enforce_ingress_https,
             redirect_code: flags.ingress_redirect_code,
             secret: flags.ingress_default_secret,
@@ -131,6 +138,10 @@ impl IngressFlags {
 
 fn mode(text: &str) -> Result<Mode, String> {
     Mode::parse(text).ok_or_else(|| "want dedicated or shared".to_owned())
+}
+
+fn is_local(text: &str) -> Result<bool, String> {
+    options::is_local(text).ok_or_else(|| "want Cluster or Local".to_owned())
 }
 
 fn redirect_code(text: &str) -> Result<RedirectCode, String> {

@@ -2,6 +2,7 @@
 //! engine writes. Pure: an address follows from the Service's name, so it is the same after a restart.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use axoneme_api::names;
 
@@ -199,21 +200,24 @@ fn service(wanted: &IngressService) -> Service {
             labels: wanted.labels(),
             class: wanted.options.class.clone(),
             local_traffic_only: wanted.options.local_traffic_only,
+            local_clients_only: wanted.options.local_traffic_only,
         },
     }
 }
 
 fn slice(wanted: &DummySlice) -> EndpointSlice {
-    let (address, port) = names::DUMMY_ENDPOINT;
+    let endpoint = |(address, node): (_, Option<Arc<str>>)| Endpoint {
+        addresses: vec![address],
+        ready: true,
+        node: node.unwrap_or_default(),
+        ..Endpoint::default()
+    };
+    let (_, port) = names::DUMMY_ENDPOINT;
     let ports = DummySlice::ports().map(|name| SlicePort { name: name.to_owned(), port, protocol: Protocol::Tcp });
     EndpointSlice {
         meta: Meta::named(&wanted.name.namespace, &wanted.name.name),
         service: wanted.name.name.to_string(),
-        endpoints: vec![Endpoint {
-            addresses: address.parse().into_iter().collect(),
-            ready: true,
-            ..Endpoint::default()
-        }],
+        endpoints: wanted.endpoints().into_iter().map(endpoint).collect(),
         ports: ports.collect(),
         is_ingress: true,
     }

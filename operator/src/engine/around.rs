@@ -1,11 +1,11 @@
-//! What concerns Ingresses without being one: nodes whose addresses they show, and classes.
+//! What concerns Ingresses without being one: nodes that serve them, and classes.
 
 use super::{Changes, Engine, ProblemChange};
 use crate::problem::Problem;
 use crate::source::{Kind, ObjectKey};
 
 impl Engine {
-    /// The addresses of nodes may have changed. Costs the Ingresses that show them.
+    /// Which nodes serve, or their addresses, may have changed. Costs the Ingresses that show them.
     pub(super) fn settle_reach(&mut self, changes: &mut Changes) {
         for ingress in self.on_nodes.clone() {
             self.settle_writes(&ingress, changes);

@@ -1,5 +1,7 @@
 //! What has to be written for an Ingress, from what the index shows. Pure: asked again, it answers the same.
 
+use std::sync::Arc;
+
 use axoneme_api::intent::REDIRECT;
 use axoneme_api::names;
 
@@ -16,11 +18,11 @@ use crate::source::{Ingress, Kind, LoadBalancerAddress, Name, ObjectKey, Unreada
 pub(super) struct Desired {
     /// Everything that may be written, with the write that it needs, if any.
     pub(super) writes: [(Target, Option<Write>); 3],
-    /// Its status shows the addresses of nodes.
-    pub(super) shows_nodes: bool,
+    /// Which nodes serve stands in one of them.
+    pub(super) follows_nodes: bool,
 }
 
-/// Looks at one Ingress, ours or not, there or not. Costs its size; the nodes too where its status shows them.
+/// Looks at one Ingress, ours or not, there or not. Costs its size; the nodes too where its status or slice shows them.
 pub(super) fn desired(name: &Name, index: &Index, flags: &IngressDefaults) -> Desired {
     let own = Name::new(&name.namespace, &names::ingress_service(&name.name));
     let ours = index.ingress(name);
@@ -48,7 +50,7 @@ pub(super) fn desired(name: &Name, index: &Index, flags: &IngressDefaults) -> De
         (Target::EndpointSlice(own), slice),
         (Target::IngressStatus(name.clone()), status),
     ];
-    Desired { writes, shows_nodes: wanted.is_some_and(|wanted| wanted.shows_nodes()) }
+    Desired { writes, follows_nodes: wanted.is_some_and(|wanted| wanted.follows_nodes()) }
 }
 
 fn delete_service(own: &Name, index: &Index) -> Option<Write> {
@@ -108,7 +110,8 @@ impl<'a> Wanted<'a> {
         if self.flags.host_network.is_some() || !self.place.dedicated {
             return delete_slice(&self.own, self.index);
         }
-        let wanted = DummySlice { name: self.own.clone(), owner: self.owner() };
+        let nodes = nodes(self.options.service.local_traffic_only, self.index)?;
+        let wanted = DummySlice { name: self.own.clone(), owner: self.owner(), nodes };
         let there = self.index.slice(&self.own);
         (!there.is_some_and(|slice| wanted.is_met_by(slice))).then_some(Write::EndpointSlice(wanted))
     }
@@ -142,10 +145,17 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn shows_nodes(&self) -> bool {
-        let on_node_ports = self.place.mode == Mode::Dedicated && self.options.service.type_ == RequestedType::NodePort;
-        self.flags.host_network.is_some() || on_node_ports
+    fn follows_nodes(&self) -> bool {
+        let service = &self.options.service;
+        let by_node = service.type_ == RequestedType::NodePort || service.local_traffic_only;
+        self.flags.host_network.is_some() || self.place.mode == Mode::Dedicated && by_node
     }
+}
+
+/// The nodes that a slice names, if it names any. `None` while nobody knows which they are.
+#[expect(clippy::option_option, reason = "unknown, all of them without a name, these")]
+pub(super) fn nodes(local_traffic_only: bool, index: &Index) -> Option<Option<Vec<Arc<str>>>> {
+    if local_traffic_only { index.serving_nodes().map(Some) } else { Some(None) }
 }
 
 /// What was known of the object stays in force.

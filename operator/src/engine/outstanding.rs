@@ -17,7 +17,7 @@ impl Engine {
                         None => self.pending.forget(&target),
                     }
                 }
-                if desired.shows_nodes {
+                if desired.follows_nodes {
                     self.on_nodes.insert(owner.clone());
                 } else {
                     self.on_nodes.remove(owner);

@@ -86,12 +86,13 @@ impl Engine {
         self.settle_refusals(self.refused.clone())
     }
 
-    /// These nodes have a loader: they count in statuses also while they are not connected, and Ingresses that show the
-    /// addresses of nodes show theirs. Gives what is to be written of those.
+    /// These nodes have a loader: they count in statuses also while they are not connected, and Ingresses that show which nodes
+    /// serve show them. Gives what is to be written of those.
     pub fn expect_nodes(&mut self, nodes: BTreeSet<Arc<str>>) -> Vec<Write> {
         let mut changes = Changes::default();
         if self.index.set_loaders(nodes.clone()) {
             self.settle_reach(&mut changes);
+            self.settle_shared_writes(&mut changes);
         }
         if self.intents.expect_nodes(nodes) {
             self.unsettle_all();

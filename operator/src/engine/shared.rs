@@ -226,7 +226,12 @@ impl Engine {
             // A class cannot change, and may have come from elsewhere.
             let class = service.and_then(|service| service.written.class.clone());
             let options = match self.defaults.host_network {
-                None => ServiceOptions { type_: RequestedType::LoadBalancer, class, ..ServiceOptions::default() },
+                None => ServiceOptions {
+                    type_: RequestedType::LoadBalancer,
+                    class,
+                    local_traffic_only: self.defaults.shared_local_traffic_only,
+                    ..ServiceOptions::default()
+                },
                 Some(_) => ServiceOptions { type_: RequestedType::ClusterIp, ..ServiceOptions::default() },
             };
             let wanted = IngressService { name: name.clone(), owner: owner(), options };
@@ -236,7 +241,8 @@ impl Engine {
             if self.defaults.host_network.is_some() {
                 return desired::delete_slice(name, &self.index);
             }
-            let wanted = DummySlice { name: name.clone(), owner: owner() };
+            let nodes = desired::nodes(self.defaults.shared_local_traffic_only, &self.index)?;
+            let wanted = DummySlice { name: name.clone(), owner: owner(), nodes };
             (!slice.is_some_and(|slice| wanted.is_met_by(slice))).then_some(Write::EndpointSlice(wanted))
         });
         [(Target::Service(name.clone()), service.flatten()), (Target::EndpointSlice(name.clone()), slice.flatten())]

@@ -5,16 +5,17 @@
 use std::collections::BTreeMap;
 
 use axoneme_api::names;
-use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
+use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::status::ConfigStatus;
 use crate::model::options::{RequestedType, ServiceOptions};
-use crate::source::{
-    Endpoint, EndpointSlice, Kind, LoadBalancerAddress, Name, ObjectKey, Protocol, Service, ServicePort, ServiceType,
-    SlicePort,
-};
+use crate::source::{Kind, LoadBalancerAddress, Name, ObjectKey, Protocol, Service, ServicePort, ServiceType};
+
+mod slice;
+
+pub use slice::DummySlice;
 
 /// One write. The target is in the variant, the desired state is whole: the last one for a target counts.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,15 +96,6 @@ pub struct IngressService {
     pub options: ServiceOptions,
 }
 
-/// Its EndpointSlice with [`names::DUMMY_ENDPOINT`], because load balancers announce a Service only when it has one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DummySlice {
-    /// As the Service.
-    pub name: Name,
-    /// The Ingress.
-    pub owner: Owner,
-}
-
 impl Owner {
     fn references(&self) -> Option<Vec<OwnerReference>> {
         let uid = self.uid.clone()?;
@@ -178,6 +170,7 @@ impl IngressService {
             && service.ports.len() == PORTS.len()
             && self.ports().zip(&service.ports).all(|(wanted, there)| is_port(&wanted, there))
             && written.local_traffic_only == self.options.local_traffic_only
+            && (written.local_clients_only || !self.options.local_traffic_only)
             && written.class == self.options.class
             && service.source_ranges == self.ranges().unwrap_or_default()
             && has(&written.labels, &self.labels())
@@ -201,12 +194,15 @@ impl IngressService {
         metadata.labels.get_or_insert_default().extend(self.labels());
         let policy = if self.options.local_traffic_only { "Local" } else { "Cluster" };
         let policy = (self.options.type_ != RequestedType::ClusterIp).then(|| policy.to_owned());
+        // Each node's kube-proxy has the node's own endpoint to care for then, however many nodes there are.
+        let internal_policy = self.options.local_traffic_only.then(|| "Local".to_owned());
         core::Service {
             metadata,
             spec: Some(core::ServiceSpec {
                 type_: Some(ServiceType::from(self.options.type_).to_string()),
                 load_balancer_class: self.options.class.clone(),
                 external_traffic_policy: policy,
+                internal_traffic_policy: internal_policy,
                 load_balancer_source_ranges: self.ranges(),
                 ports: Some(self.ports().map(port).collect()),
                 ..core::ServiceSpec::default()
@@ -224,45 +220,6 @@ fn is_port(wanted: &ServicePort, there: &ServicePort) -> bool {
 
 fn has(there: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
     wanted.iter().all(|(key, value)| there.get(key) == Some(value))
-}
-
-impl DummySlice {
-    /// The names of its ports, which are those of the Service.
-    pub fn ports() -> impl Iterator<Item = &'static str> {
-        PORTS.into_iter().map(|(name, _)| name)
-    }
-
-    /// Whether the slice in the cluster is what it should be.
-    #[must_use]
-    pub fn is_met_by(&self, slice: &EndpointSlice) -> bool {
-        let (address, port) = names::DUMMY_ENDPOINT;
-        let port_is_dummy = |it: &SlicePort| it.port == port;
-        let is_dummy = |it: &Endpoint| it.addresses.iter().map(ToString::to_string).eq([address]);
-        slice.is_ingress
-            && *slice.service == *self.name.name
-            && slice.endpoints.len() == 1
-            && slice.endpoints.iter().all(is_dummy)
-            && slice.ports.len() == PORTS.len()
-            && slice.ports.iter().all(port_is_dummy)
-    }
-
-    /// The object for server-side apply.
-    #[must_use]
-    pub fn to_object(&self) -> discovery::EndpointSlice {
-        let (address, number) = names::DUMMY_ENDPOINT;
-        let port = |name: &str| discovery::EndpointPort {
-            name: Some(name.to_owned()),
-            port: Some(i32::from(number)),
-            protocol: Some("TCP".to_owned()),
-            app_protocol: None,
-        };
-        discovery::EndpointSlice {
-            metadata: self.owner.metadata(&self.name, &[("kubernetes.io/service-name", &self.name.name)]),
-            address_type: "IPv4".to_owned(),
-            endpoints: Some(vec![discovery::Endpoint { addresses: vec![address.to_owned()], ..Default::default() }]),
-            ports: Some(Self::ports().map(port).collect()),
-        }
-    }
 }
 
 /// The writes that wait for the cluster to show them, so that none is told twice.

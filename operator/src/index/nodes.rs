@@ -46,13 +46,17 @@ impl Nodes {
         is_news
     }
 
-    /// Addresses of the ready nodes that have a loader and that the selector chooses, sorted, each once. `None` while nobody
-    /// knows which have a loader. Costs all nodes.
-    pub(super) fn addresses(&self, selector: Option<&Selector>) -> Option<Vec<LoadBalancerAddress>> {
+    /// The ready nodes that have a loader, in order of their names. `None` while nobody knows which have a loader. Costs all nodes.
+    pub(super) fn serving(&self) -> Option<impl Iterator<Item = &Node>> {
         let loaders = self.loaders.as_ref()?;
+        Some(self.all.values().filter(|node| node.is_ready && loaders.contains(&node.meta.name.name)))
+    }
+
+    /// Addresses of those that serve and that the selector chooses, sorted, each once. `None` while nobody knows which serve.
+    /// Costs all nodes.
+    pub(super) fn addresses(&self, selector: Option<&Selector>) -> Option<Vec<LoadBalancerAddress>> {
         let chosen = |node: &&Node| selector.is_none_or(|selector| selector.matches(&node.labels));
-        let serving = self.all.values().filter(|node| node.is_ready && loaders.contains(&node.meta.name.name));
-        let addresses: BTreeSet<_> = serving.filter(chosen).flat_map(|node| &node.addresses).collect();
+        let addresses: BTreeSet<_> = self.serving()?.filter(chosen).flat_map(|node| &node.addresses).collect();
         Some(addresses.into_iter().map(LoadBalancerAddress::ip).collect())
     }
 }

@@ -30,6 +30,8 @@ pub struct IngressDefaults {
     pub mode: Mode,
     /// The Service of all Ingresses in shared mode.
     pub shared_service: Name,
+    /// Whether that Service has `externalTrafficPolicy: Local`.
+    pub shared_local_traffic_only: bool,
     /// Whether plain requests for hosts with TLS are sent to https.
     pub enforce_https: bool,
     /// How they are.
@@ -76,6 +78,7 @@ impl Default for IngressDefaults {
         Self {
             mode: Mode::Dedicated,
             shared_service: Name::new(NAMESPACE, names::SHARED_SERVICE),
+            shared_local_traffic_only: false,
             enforce_https: true,
             redirect_code: RedirectCode::PermanentRedirect,
             secret: None,

@@ -18,7 +18,7 @@ pub use class::check;
 pub use exposure::Exposure;
 pub use mode::Mode;
 pub use passthrough::Passthrough;
-pub use service::{RequestedType, ServiceOptions};
+pub use service::{RequestedType, ServiceOptions, is_local};
 pub use values::{Range, duration};
 
 pub(crate) use values::range;

@@ -52,6 +52,8 @@ pub struct Written {
     pub class: Option<String>,
     /// `spec.externalTrafficPolicy` is `Local`.
     pub local_traffic_only: bool,
+    /// `spec.internalTrafficPolicy` is `Local`.
+    pub local_clients_only: bool,
 }
 
 /// `spec.type` of a Service.
@@ -187,6 +189,7 @@ impl From<&k8s::Service> for Service {
             labels: service.metadata.labels.clone().unwrap_or_default(),
             class: spec.load_balancer_class,
             local_traffic_only: spec.external_traffic_policy.as_deref() == Some("Local"),
+            local_clients_only: spec.internal_traffic_policy.as_deref() == Some("Local"),
         };
         Self {
             meta: Meta::from(&service.metadata),

@@ -10,6 +10,7 @@ mod certificates;
 mod classes;
 mod cluster;
 mod host_network;
+mod local_traffic;
 mod ownership;
 mod passthrough;
 mod proxies;

@@ -71,16 +71,21 @@ impl From<RequestedType> for ServiceType {
     }
 }
 
+/// Whether an `externalTrafficPolicy` is `Local`. `None` for what is no policy.
+#[must_use]
+pub fn is_local(policy: &str) -> Option<bool> {
+    match policy {
+        "Cluster" => Some(false),
+        "Local" => Some(true),
+        _ => None,
+    }
+}
+
 impl Reader<'_> {
     pub(super) fn service(&mut self, defaults: &IngressDefaults) -> ServiceOptions {
         let type_ = |value: &str| match value {
             "LoadBalancer" => Some(RequestedType::LoadBalancer),
             "NodePort" => Some(RequestedType::NodePort),
-            _ => None,
-        };
-        let policy = |value: &str| match value {
-            "Cluster" => Some(false),
-            "Local" => Some(true),
             _ => None,
         };
         let port = |value: &str| value.parse().ok().filter(|port| *port > 0);
@@ -97,7 +102,7 @@ impl Reader<'_> {
             type_: self.take("service-type", "LoadBalancer or NodePort", type_).unwrap_or_default(),
             class: self.take("loadbalancer-class", "a name", class),
             local_traffic_only: self
-                .take("service-external-traffic-policy", "Cluster or Local", policy)
+                .take("service-external-traffic-policy", "Cluster or Local", is_local)
                 .unwrap_or_default(),
             insecure_node_port: self.take("insecure-node-port", "a port", port),
             secure_node_port: self.take("secure-node-port", "a port", port),
