@@ -16,7 +16,8 @@ const LINKS: KernelVersion = KernelVersion::new(6, 6, 0);
 pub enum Attachment {
     /// As TCX links, before any other program, where nobody can take them off. Linux 6.6.
     Tcx,
-    /// As filters of the qdisc `clsact`, before filters of a higher preference. Whoever deletes the qdisc deletes them.
+    /// As filters of the qdisc `clsact`, before filters of a higher preference. Who deletes the qdisc deletes them; the
+    /// watcher puts them back.
     Clsact,
 }
 

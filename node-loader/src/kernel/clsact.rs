@@ -34,7 +34,8 @@ const RTM_DELQDISC: u16 = 37;
 const RTM_GETTFILTER: u16 = 46;
 const QDISC: u32 = 0xffff_0000;
 const QDISC_PARENT: u32 = 0xffff_fff1;
-const DIRECTIONS: [u32; 2] = [0xffff_fff2, 0xffff_fff3];
+const INGRESS: u32 = 0xffff_fff2;
+const DIRECTIONS: [u32; 2] = [INGRESS, 0xffff_fff3];
 
 /// The filters of this loader.
 #[derive(Debug)]
@@ -114,6 +115,17 @@ pub(crate) fn detach(index: u32, pin: &Path) -> io::Result<()> {
     if record.made { remove_unused_qdisc(index).map_err(io::Error::from) } else { Ok(()) }
 }
 
+/// Whether the filter that the record tells of is there. Without a record none is missing.
+pub(crate) fn is_in_place(index: u32, pin: &Path) -> io::Result<bool> {
+    let Some(record) = Record::read(pin)? else { return Ok(true) };
+    let socket = Socket::open(SockProtocol::NetlinkRoute)?;
+    let mut found = false;
+    list(&socket, index, INGRESS, |filter| {
+        found |= handle_and_preference(filter) == Some((record.handle, PREFERENCE))
+    })?;
+    Ok(found)
+}
+
 /// Exchanges the program of our filter, or makes it.
 fn put(program: &mut SchedClassifier, device: &str, handle: u32) -> Result<(), ProgramError> {
     let there = SchedClassifierLink::attached(device, TcAttachType::Ingress, PREFERENCE, handle.into(), None);
@@ -155,10 +167,7 @@ fn remove_unused_qdisc(index: u32) -> Result<(), Errno> {
     let socket = Socket::open(SockProtocol::NetlinkRoute)?;
     for direction in DIRECTIONS {
         let mut filters = 0;
-        let mut list = Messages::default();
-        list.push(RTM_GETTFILTER, DUMP, &header(index, 0, direction), &Attributes::default());
-        socket.send(&list)?;
-        socket.dump(|_| filters += 1)?;
+        list(&socket, index, direction, |_| filters += 1)?;
         if filters > 0 {
             return Ok(());
         }
@@ -170,6 +179,20 @@ fn remove_unused_qdisc(index: u32) -> Result<(), Errno> {
         Err(Errno::ENOENT | Errno::EINVAL | Errno::ENODEV) => Ok(()),
         result => result,
     }
+}
+
+/// Shows each filter of a device in one direction.
+fn list(socket: &Socket, index: u32, direction: u32, visit: impl FnMut(&[u8])) -> Result<(), Errno> {
+    let mut request = Messages::default();
+    request.push(RTM_GETTFILTER, DUMP, &header(index, 0, direction), &Attributes::default());
+    socket.send(&request)?;
+    socket.dump(visit)
+}
+
+/// Of a `struct tcmsg`: the third word, and the upper half of the fifth.
+fn handle_and_preference(message: &[u8]) -> Option<(u32, u16)> {
+    let word = |at: usize| message.get(at..)?.first_chunk().map(|word| u32::from_ne_bytes(*word));
+    Some((word(8)?, (word(16)? >> 16) as u16))
 }
 
 /// `struct tcmsg`.

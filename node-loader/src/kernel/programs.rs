@@ -81,6 +81,17 @@ impl Programs {
         attached.map_err(failed)
     }
 
+    /// How they sit on devices.
+    pub(crate) fn attachment(&self) -> Attachment {
+        if self.filters.is_some() { Attachment::Clsact } else { Attachment::Tcx }
+    }
+
+    /// Whether the filter that is on record for a device is there. Links always are.
+    pub(crate) fn is_in_place(&self, index: u32) -> Result<bool, DatapathError> {
+        let failed = |error| DatapathError::io(format!("list the filters of device {index}"), error);
+        clsact::is_in_place(index, &self.pins.device(index)).map_err(failed)
+    }
+
     /// Takes the program off a device; one that has none is no error. It runs on for some 25 ms.
     pub(crate) fn detach(&self, index: u32) -> Result<(), DatapathError> {
         let pin = self.pins.device(index);

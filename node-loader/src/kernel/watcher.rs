@@ -11,6 +11,7 @@ use rtnetlink::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
+    attachment::Attachment,
     bridges::Bridges,
     config::Config,
     devices::{Devices, Hook},
@@ -23,6 +24,10 @@ use super::{
     routing::{self, Sources},
 };
 use crate::datapath::DatapathError;
+
+mod filters;
+
+use filters::Deleted;
 
 const GROUPS: [MulticastGroup; 7] = [
     MulticastGroup::Link,
@@ -54,6 +59,7 @@ pub struct Watcher {
     /// Shared with who asks for the layout; never locked for longer than a look.
     devices: Arc<Mutex<Devices>>,
     attached: std::collections::BTreeMap<u32, Hook>,
+    deleted: Deleted,
     sources: Sources,
     addresses: watch::Sender<Vec<IpAddr>>,
 }
@@ -73,9 +79,12 @@ impl Drop for Netlink {
 }
 
 impl Netlink {
-    fn open() -> Result<Self, DatapathError> {
+    fn open(attachment: Attachment) -> Result<Self, DatapathError> {
         let failed = |error| DatapathError::io("open a netlink socket for the node's devices", error);
-        let (listener, _, events) = rtnetlink::new_multicast_connection(&GROUPS).map_err(failed)?;
+        // Links are nobody else's to take off.
+        let filters = (attachment == Attachment::Clsact).then_some(MulticastGroup::Tc);
+        let groups: Vec<MulticastGroup> = GROUPS.into_iter().chain(filters).collect();
+        let (listener, _, events) = rtnetlink::new_multicast_connection(&groups).map_err(failed)?;
         let (asker, handle, _) = rtnetlink::new_connection().map_err(failed)?;
         Ok(Self { handle, events, drivers: [tokio::spawn(listener), tokio::spawn(asker)] })
     }
@@ -95,7 +104,7 @@ impl Watcher {
         let devices =
             Devices { uplinks: config.uplinks.clone(), ignored: config.ignored_devices.clone(), ..Devices::default() };
         // Subscribed before it lists, so that nothing falls in between.
-        let netlink = Netlink::open()?;
+        let netlink = Netlink::open(programs.attachment())?;
         let mut watcher = Self {
             config,
             pins,
@@ -107,6 +116,7 @@ impl Watcher {
             netlink,
             devices: Arc::new(Mutex::new(devices)),
             attached: std::collections::BTreeMap::new(),
+            deleted: Deleted::default(),
             sources: Sources::default(),
             addresses: watch::Sender::default(),
         };
@@ -140,18 +150,22 @@ impl Watcher {
     /// Follows the node until dropped. Ends only with an error that a new start may cure.
     pub async fn run(mut self) -> Result<(), DatapathError> {
         loop {
-            while let Some((message, _)) = self.netlink.events.next().await {
-                let result = match message.payload {
-                    NetlinkPayload::InnerMessage(message) => self.follow(message).await,
-                    NetlinkPayload::Overrun(_) => self.overrun().await,
-                    _ => Ok(()),
+            loop {
+                let result = tokio::select! {
+                    event = self.netlink.events.next() => match event.map(|(message, _)| message.payload) {
+                        Some(NetlinkPayload::InnerMessage(message)) => self.follow(message).await,
+                        Some(NetlinkPayload::Overrun(_)) => self.overrun().await,
+                        Some(_) => Ok(()),
+                        None => break,
+                    },
+                    () = self.deleted.settled() => self.put_back_filters(),
                 };
                 if let Err(error) = result {
                     metrics::counter!("axoneme_node_datapath_errors_total", "error" => error.label()).increment(1);
                     tracing::error!(%error, "the datapath could not follow a change of the node");
                 }
             }
-            self.netlink = Netlink::open()?;
+            self.netlink = Netlink::open(self.programs.attachment())?;
             self.overrun().await?;
         }
     }
@@ -200,19 +214,31 @@ impl Watcher {
                 }
                 messages::subnet(&route).map_or(Ok(()), |(range, device)| self.near.remove_route(range, device))
             }
+            RouteNetlinkMessage::DelQueueDiscipline(it) | RouteNetlinkMessage::DelTrafficFilter(it) => {
+                self.deleted.at(it.header.index);
+                Ok(())
+            }
             RouteNetlinkMessage::DelRule(rule) if routing::is_ours(&rule, &self.config) => self.put_back("rule").await,
             _ => Ok(()),
         }
     }
 
     async fn put_back(&self, what: &'static str) -> Result<(), DatapathError> {
+        if !self.may_put_back(what) {
+            return Ok(());
+        }
+        routing::install(&self.netlink.handle, &self.config, self.sources).await
+    }
+
+    /// Says that something is missing, and whether it is to come back.
+    fn may_put_back(&self, what: &'static str) -> bool {
         if !self.pins.folder().exists() {
             tracing::warn!(what, "gone together with our pins: somebody cleaned up, so it is not put back");
-            return Ok(());
+            return false;
         }
         metrics::counter!("axoneme_node_routing_restored_total", "what" => what).increment(1);
         tracing::warn!(what, "somebody took away what the redirect needs; putting it back");
-        routing::install(&self.netlink.handle, &self.config, self.sources).await
+        true
     }
 
     async fn start_over(&mut self) -> Result<(), DatapathError> {

@@ -123,3 +123,30 @@ fn filters_and_qdiscs_of_others_stay() {
     assert_eq!((qdiscs(&scene), filters(&scene)), (vec!["eth0".to_owned()], vec![]), "it was there before us");
     scene.end();
 }
+
+#[test]
+fn a_filter_that_somebody_deletes_comes_back() {
+    let mut scene = Scene::on("clsact-deleted", Layout::Routed, CLSACT);
+    let _proxy = scene.proxy();
+    let frontend = scene.frontends()[0];
+    scene.agent.tell(&format!("set {frontend} {PROXY_PORT} on refuse 1"));
+    all_are_taken(&scene, frontend, "at first");
+    let (there, qdiscs_there) = (filters(&scene).len(), qdiscs(&scene));
+    let all_are_back = |scene: &Scene, what: &str| {
+        let back = || Ok(filters(scene).len() == there && qdiscs(scene) == qdiscs_there);
+        let waited = wait_until(what, SOON, back);
+        assert!(waited.is_ok(), "{waited:?}: {:?} at {:?}", filters(scene), qdiscs(scene));
+        all_are_taken(scene, frontend, what);
+    };
+    for device in &qdiscs_there {
+        tc(&scene, &format!("qdisc del dev {device} clsact"));
+    }
+    all_are_back(&scene, "the qdiscs");
+    tc(&scene, "filter del dev eth0 ingress");
+    all_are_back(&scene, "a filter");
+    // What a cleanup takes stays away: there was time to put it back.
+    scene.agent.tell("cleanup");
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    assert_eq!((qdiscs(&scene), filters(&scene)), (vec![], vec![]));
+    scene.end();
+}
