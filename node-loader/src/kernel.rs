@@ -115,7 +115,7 @@ async fn start_all(config: Config) -> Result<Started, DatapathError> {
     let preferred = Preferred::take(programs.ebpf(), &pins)?;
     let settings = Settings::take(programs.ebpf())?;
     let monitor = Monitor::take(programs.ebpf())?;
-    let keeping = Keeping::take(programs.ebpf(), config.clone())?;
+    let keeping = Keeping::take(programs.ebpf(), &pins, config.clone())?;
     let maps = (settings, Near::take(programs.ebpf())?, Bridges::take(programs.ebpf())?);
     let mut watcher = Watcher::start(config, pins.clone(), programs, maps, keeping.is_on()?, netns_cookie).await?;
     watcher.programs().attach_connect(&cgroup)?;

@@ -1,117 +1,185 @@
-//! What a loader with another layout of the maps left: the frontends, and who may connect to them, so that an upgrade breaks no
-//! connection and refuses none.
+//! What a loader with another layout of the maps left, so that an upgrade breaks no connection and refuses none: the frontends, who may
+//! connect to them, what was counted, and two switches.
 //!
 //! They are copied before our programs run anywhere. Until the old links are taken away, both generations run on a device, ours
 //! first, and agree; a frontend that only the new maps have would be refused by the old programs, so [`super::start`] does not
-//! return before these are off. Of a service's counters the new ones begin at 0, as after a reboot.
+//! return before these are off. What the old programs count after the copy, for some milliseconds, is lost.
+//!
+//! The other layout may be a later one, when an upgrade is rolled back. Of a longer value we take what we know.
 
 use std::path::Path;
 
 use axoneme_bpf_common as bpf;
-use aya::maps::{HashMap, LpmTrie, Map, MapData, MapError};
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuHashMap};
 
 use super::{
-    frontends::{FRONTENDS, is_not_found, map_error},
+    frontends::{COUNTERS, FRONTENDS, entry, is_not_found, map_error},
+    keeping::KEEPING,
     pins::Pins,
+    seat::SEAT,
     sources::{Key, SOURCES},
 };
 use crate::datapath::DatapathError;
 
-/// Sizes of a frontend, from the first layout on. A later one begins as the earlier does.
-const FIRST: usize = 8;
+/// The length of a frontend in bytes. The first layout's was 8; a later one begins as the earlier does.
 const SIZE: usize = size_of::<bpf::Frontend>();
+/// How many reasons are counted. Later ones stand behind earlier ones.
+const REASONS: usize = bpf::Tally { counts: [0; _] }.counts.len();
 
-type Frontends = Vec<(bpf::FrontendKey, bpf::Frontend)>;
+/// What a map holds. `None`: we do not know this layout.
+type Found<T> = Result<Option<Vec<T>>, MapError>;
 
-/// The frontends of all other layouts that are pinned. What is in a layout that we do not know is left out, and told.
-pub(crate) fn frontends(pins: &Pins) -> Result<Frontends, DatapathError> {
-    let mut found = Vec::new();
-    let folders =
-        pins.other_layouts().map_err(|error| DatapathError::io("look for earlier layouts of the maps", error))?;
-    for folder in folders {
-        match of_layout(&folder) {
-            Ok(Some(frontends)) => {
-                let (folder, count) = (folder.display(), frontends.len());
-                tracing::info!(%folder, count, "taking over the frontends of another layout");
-                found.extend(frontends);
-            }
-            Ok(None) => tracing::warn!(
-                folder = %folder.display(),
-                "the frontends of this layout cannot be read; their connections break when it is taken away"
-            ),
-            Err(error) if is_not_found(&error) => {}
-            Err(error) => return Err(map_error(FRONTENDS, format!("read those in {}", folder.display()), error)),
+/// The frontends of all other layouts that are pinned.
+pub(crate) fn frontends(pins: &Pins) -> Result<Vec<(bpf::FrontendKey, bpf::Frontend)>, DatapathError> {
+    let found = of_each(pins, FRONTENDS, "its connections break when it is taken away", |data| match shape(&data)? {
+        (20, 8) => values::<8>(data),
+        (20, 12) => values::<12>(data),
+        (20, 16) => values::<16>(data),
+        (20, 20) => values::<20>(data),
+        (20, 24) => values::<24>(data),
+        _ => Ok(None),
+    })?;
+    let known = |(key, value): &(bpf::FrontendKey, bpf::Frontend)| {
+        let read = entry(*value);
+        if let Err(error) = &read {
+            tracing::warn!(?key, %error, "a frontend of another layout means nothing to us; its connections break");
         }
-    }
-    Ok(found)
+        read.is_ok()
+    };
+    Ok(found.into_iter().filter(known).collect())
 }
 
 /// The ranges of all other layouts that are pinned. Layouts before there were any have none.
 pub(crate) fn sources(pins: &Pins) -> Result<Vec<Key>, DatapathError> {
-    let mut found = Vec::new();
+    of_each(pins, SOURCES, "who may connect is refused until the ranges are listed again", |data| {
+        if shape(&data)?.0 != size_of::<Key>() {
+            return Ok(None);
+        }
+        let map: LpmTrie<MapData, bpf::SourceKey, u32> = Map::LpmTrie(data).try_into()?;
+        map.keys().collect::<Result<_, _>>().map(Some)
+    })
+}
+
+/// What was counted for each service, by processor.
+pub(crate) fn counters(pins: &Pins) -> Result<Vec<(u32, Vec<bpf::Tally>)>, DatapathError> {
+    of_each(pins, COUNTERS, "counting begins at 0", |data| match shape(&data)? {
+        (4, 64) => tallies::<8>(data),
+        (4, 72) => tallies::<9>(data),
+        (4, 80) => tallies::<10>(data),
+        (4, 88) => tallies::<11>(data),
+        (4, 96) => tallies::<12>(data),
+        _ => Ok(None),
+    })
+}
+
+/// Whether upstream connections speak from their client's address.
+pub(crate) fn keeps_clients(pins: &Pins) -> Result<bool, DatapathError> {
+    let found = of_each(pins, KEEPING, "connections that speak from their client's address break", |data| {
+        if shape(&data)?.1 != size_of::<bpf::Keeping>() {
+            return Ok(None);
+        }
+        let map: Array<MapData, bpf::Keeping> = Map::Array(data).try_into()?;
+        Ok(Some(vec![map.get(&0, 0)?.on != 0]))
+    })?;
+    Ok(found.contains(&true))
+}
+
+/// The numbers of the preferred seats.
+pub(crate) fn seats(pins: &Pins) -> Result<Vec<u32>, DatapathError> {
+    of_each(pins, SEAT, "new connections go to the first seat until an Envoy is preferred", |data| {
+        if shape(&data)?.1 != size_of::<u32>() {
+            return Ok(None);
+        }
+        let map: Array<MapData, u32> = Map::Array(data).try_into()?;
+        Ok(Some(vec![map.get(&0, 0)?]))
+    })
+}
+
+/// Reads one map in every other layout that has it. `loss` says what it means when one cannot be read.
+fn of_each<T>(
+    pins: &Pins,
+    map: &'static str,
+    loss: &str,
+    read: impl Fn(MapData) -> Found<T>,
+) -> Result<Vec<T>, DatapathError> {
     let folders =
         pins.other_layouts().map_err(|error| DatapathError::io("look for earlier layouts of the maps", error))?;
-    for folder in folders {
-        match ranges(&folder) {
-            Ok(Some(ranges)) => found.extend(ranges),
-            Ok(None) => tracing::warn!(
-                folder = %folder.display(),
-                "the source ranges of this layout cannot be read; who may connect is refused until they are listed again"
-            ),
+    let mut all = Vec::new();
+    for folder in &folders {
+        match open(folder, map).and_then(&read) {
+            Ok(Some(found)) => {
+                let count = found.len();
+                tracing::info!(folder = %folder.display(), map, count, "taking over what is in the map of another layout");
+                all.extend(found);
+            }
+            Ok(None) => tracing::warn!(folder = %folder.display(), map, loss, "this layout of the map cannot be read"),
             Err(error) if is_not_found(&error) => {}
-            Err(error) => return Err(map_error(SOURCES, format!("read those in {}", folder.display()), error)),
+            Err(error) => return Err(map_error(map, format!("read that in {}", folder.display()), error)),
         }
     }
-    Ok(found)
+    Ok(all)
 }
 
-fn ranges(folder: &Path) -> Result<Option<Vec<Key>>, MapError> {
-    let data = MapData::from_pin(folder.join(SOURCES))?;
-    if data.info()?.key_size() as usize != size_of::<Key>() {
-        return Ok(None);
-    }
-    let map: LpmTrie<MapData, bpf::SourceKey, u32> = Map::LpmTrie(data).try_into()?;
-    map.keys().collect::<Result<_, _>>().map(Some)
+fn open(folder: &Path, map: &str) -> Result<MapData, MapError> {
+    MapData::from_pin(folder.join(map))
 }
 
-fn of_layout(folder: &Path) -> Result<Option<Frontends>, MapError> {
-    let data = MapData::from_pin(folder.join(FRONTENDS))?;
+/// The lengths of a key and of a value, in bytes.
+fn shape(data: &MapData) -> Result<(usize, usize), MapError> {
     let info = data.info()?;
-    if info.key_size() as usize != size_of::<bpf::FrontendKey>() {
-        return Ok(None);
-    }
-    match info.value_size() as usize {
-        FIRST => read::<FIRST>(data).map(Some),
-        SIZE => read::<SIZE>(data).map(Some),
-        _ => Ok(None),
-    }
+    Ok((info.key_size() as usize, info.value_size() as usize))
 }
 
-fn read<const N: usize>(data: MapData) -> Result<Frontends, MapError> {
+fn values<const N: usize>(data: MapData) -> Found<(bpf::FrontendKey, bpf::Frontend)> {
     let map: HashMap<MapData, bpf::FrontendKey, [u8; N]> = Map::HashMap(data).try_into()?;
-    map.iter().map(|item| item.map(|(key, value)| (key, frontend(&value)))).collect()
+    let all: Result<_, _> = map.iter().map(|item| item.map(|(key, value)| (key, frontend(&value)))).collect();
+    all.map(Some)
+}
+
+fn tallies<const N: usize>(data: MapData) -> Found<(u32, Vec<bpf::Tally>)> {
+    let map: PerCpuHashMap<MapData, u32, [u64; N]> = Map::PerCpuHashMap(data).try_into()?;
+    let tally = |counts: &[u64; N]| bpf::Tally { counts: padded::<_, REASONS>(counts) };
+    let of =
+        |(service, counts): (u32, aya::maps::PerCpuValues<[u64; N]>)| (service, counts.iter().map(tally).collect());
+    let all: Result<_, _> = map.iter().map(|item| item.map(of)).collect();
+    all.map(Some)
 }
 
 /// What an earlier layout did not have is zero, which means what was done before.
 fn frontend(value: &[u8]) -> bpf::Frontend {
-    let mut bytes = [0; SIZE];
-    bytes.iter_mut().zip(value).for_each(|(to, from)| *to = *from);
-    let [s0, s1, s2, s3, p0, p1, state, failure, sources, zero @ ..] = bytes;
+    let [s0, s1, s2, s3, p0, p1, state, failure, sources, ..] = padded::<_, SIZE>(value);
     let service = u32::from_ne_bytes([s0, s1, s2, s3]);
-    bpf::Frontend { service, proxy_port: [p0, p1], state, failure, sources, zero }
+    bpf::Frontend { service, proxy_port: [p0, p1], state, failure, sources, zero: [0; 3] }
+}
+
+/// The first `N`, with zeros for those that are not there.
+fn padded<T: Copy + Default, const N: usize>(from: &[T]) -> [T; N] {
+    let mut all = [T::default(); N];
+    all.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The first layout's.
+    fn first() -> [u8; 8] {
+        let [s0, s1, s2, s3] = 7_u32.to_ne_bytes();
+        [s0, s1, s2, s3, 0x27, 0x10, bpf::State::On as u8, bpf::Failure::Refuse as u8]
+    }
+
     #[test]
     fn what_was_not_there_before_is_zero() {
-        let mut first = [0; FIRST];
-        first[..4].copy_from_slice(&7_u32.to_ne_bytes());
-        first[4..].copy_from_slice(&[0x27, 0x10, bpf::State::On as u8, bpf::Failure::Refuse as u8]);
-        let now = frontend(&first);
+        let now = frontend(&first());
         assert_eq!((now.service, now.proxy_port, now.state, now.failure), (7, [0x27, 0x10], 1, 2));
         assert_eq!(now.sources, bpf::Sources::All as u8);
+    }
+
+    #[test]
+    fn what_a_later_layout_has_behind_is_left_out() {
+        let later = [&first()[..], &[bpf::Sources::Listed as u8, 9, 9, 9, 9, 9, 9, 9]].concat();
+        assert_eq!(frontend(&later), bpf::Frontend { sources: bpf::Sources::Listed as u8, ..frontend(&first()) });
+        assert_eq!(padded::<u64, 2>(&[1, 2, 3]), [1, 2]);
     }
 }

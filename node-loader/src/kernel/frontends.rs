@@ -17,7 +17,7 @@ use crate::datapath::{Counters, DatapathError, Entry, FrontendState, OnProxyFail
 
 pub(super) const FRONTENDS: &str = "FRONTENDS";
 const SETTINGS: &str = "SETTINGS";
-const COUNTERS: &str = "COUNTERS";
+pub(super) const COUNTERS: &str = "COUNTERS";
 
 /// `BPF_NOEXIST`.
 const ONLY_NEW: u64 = 1;
@@ -41,7 +41,14 @@ impl Frontends {
                 _ => {}
             }
         }
-        let counters = take(ebpf, COUNTERS)?;
+        let mut counters: PerCpuHashMap<_, _, _> = take(ebpf, COUNTERS)?;
+        for (service, tallies) in earlier::counters(pins)? {
+            let copied = PerCpuValues::try_from(tallies).map_err(MapError::from);
+            match copied.and_then(|tallies| counters.insert(service, tallies, ONLY_NEW)) {
+                Err(error) if !is_there(&error) => return Err(map_error(COUNTERS, "copy from another layout", error)),
+                _ => {}
+            }
+        }
         let mut maps = Self { frontends, counters, services: BTreeMap::new(), users: BTreeMap::new() };
         for (frontend, entry) in maps.entries()? {
             maps.count_user(frontend, entry.service)?;
@@ -208,7 +215,7 @@ fn value(entry: Entry) -> bpf::Frontend {
     }
 }
 
-fn entry(value: bpf::Frontend) -> Result<Entry, DatapathError> {
+pub(super) fn entry(value: bpf::Frontend) -> Result<Entry, DatapathError> {
     let state = [(bpf::State::On, FrontendState::On), (bpf::State::Draining, FrontendState::Draining)]
         .into_iter()
         .find_map(|(there, here)| (there as u8 == value.state).then_some(here));

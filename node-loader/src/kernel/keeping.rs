@@ -8,12 +8,14 @@ use aya::{
 
 use super::{
     config::Config,
+    earlier,
     frontends::{map_error, take},
     netfilter,
+    pins::Pins,
 };
 use crate::datapath::DatapathError;
 
-const KEEPING: &str = "KEEPING";
+pub(super) const KEEPING: &str = "KEEPING";
 
 /// The map that the programs look at, and the chain of nftables that belongs to it.
 pub(crate) struct Keeping {
@@ -22,9 +24,14 @@ pub(crate) struct Keeping {
 }
 
 impl Keeping {
-    /// Takes the map over, and with it what an earlier process had switched on.
-    pub(crate) fn take(ebpf: &mut Ebpf, config: Config) -> Result<Self, DatapathError> {
-        Ok(Self { map: take(ebpf, KEEPING)?, config })
+    /// Takes the map over, and with it what an earlier process had switched on, there or in that of another layout. Else replies to
+    /// live connections would not find back until the listeners are read.
+    pub(crate) fn take(ebpf: &mut Ebpf, pins: &Pins, config: Config) -> Result<Self, DatapathError> {
+        let mut keeping = Self { map: take(ebpf, KEEPING)?, config };
+        if earlier::keeps_clients(pins)? {
+            keeping.write(true)?;
+        }
+        Ok(keeping)
     }
 
     pub(crate) fn is_on(&self) -> Result<bool, DatapathError> {
@@ -40,12 +47,16 @@ impl Keeping {
         if on {
             netfilter::install(&self.config, true)?;
         }
-        let value = bpf::Keeping { on: on.into(), node_source: self.config.marks.node_source };
-        self.map.set(0, value, 0).map_err(|error| map_error(KEEPING, "write", error))?;
+        self.write(on)?;
         if !on {
             netfilter::install(&self.config, false)?;
         }
         tracing::info!(on, "upstream connections from the client's address");
         Ok(())
+    }
+
+    fn write(&mut self, on: bool) -> Result<(), DatapathError> {
+        let value = bpf::Keeping { on: on.into(), node_source: self.config.marks.node_source };
+        self.map.set(0, value, 0).map_err(|error| map_error(KEEPING, "write", error))
     }
 }
