@@ -19,8 +19,9 @@ use crate::{Config, admin, envoy_module::SEARCH_PATH, seat::Seat};
 
 /// Both seats are taken only while one Envoy takes over from another.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// How often connections are counted while Envoy drains.
+/// How often connections are counted while Envoy drains, and how many times at most: a drain may take hours, and looking is work.
 const COUNT_AGAIN: Duration = Duration::from_millis(250);
+const COUNTS: u32 = 240;
 
 /// What an Envoy needs to be one of this node's.
 #[derive(Debug, Clone)]
@@ -101,14 +102,23 @@ impl Place {
             tracing::warn!(%error, "Envoy cannot be asked to drain; it ends at once");
             return;
         }
-        let until = Instant::now() + self.node.drain_time;
-        tracing::info!(drain_time = ?self.node.drain_time, "draining");
+        let drain_time = self.node.drain_time;
+        let until = Instant::now() + drain_time;
+        tracing::info!(?drain_time, "draining");
         loop {
-            sleep(COUNT_AGAIN).await;
+            let pause = COUNT_AGAIN.max(drain_time / COUNTS);
+            sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
             match admin::connections(&socket).await {
-                Ok(0) => return,
+                Ok(left) if left.is_empty() => return,
                 Ok(left) if Instant::now() >= until => {
-                    tracing::warn!(left, "connections did not end in time; they are cut");
+                    for (listener, connections) in left {
+                        tracing::warn!(
+                            listener,
+                            connections,
+                            ?drain_time,
+                            "connections did not end in time; they are cut"
+                        );
+                    }
                     return;
                 }
                 Ok(_) => {}
