@@ -304,6 +304,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn a_node_that_is_to_end_before_it_has_started_starts_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::new("node-1");
+        // To start is an error: no bpffs is there.
+        config.kernel.pin_dir = folder.path().join("pins");
+        let address = tonic::transport::Uri::from_static("https://127.0.0.1:1");
+        let operator = || {
+            let (address, ca_file) = (address.clone(), folder.path().join("ca.crt"));
+            Operator::Endpoint(crate::Endpoint { address, ca_file, token_file: None })
+        };
+        let shutdown = CancellationToken::new();
+        assert!(run(config.clone(), operator(), shutdown.clone(), None).await.is_err());
+        shutdown.cancel();
+        run(config, operator(), shutdown, None).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn parts_that_never_end_delay_no_end() {
         let shutdown = CancellationToken::new();
         let mut parts = Parts::new(&shutdown);
