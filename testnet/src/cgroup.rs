@@ -106,7 +106,7 @@ fn remove_tree(path: &Path) -> std::io::Result<()> {
 }
 
 /// Locks a directory; `None` if another process has the lock, or if the directory is not the one at `path` any more.
-fn lock(path: &Path, how: FlockArg) -> Result<Option<Flock<File>>> {
+pub(crate) fn lock(path: &Path, how: FlockArg) -> Result<Option<Flock<File>>> {
     let Ok(file) = File::open(path) else { return Ok(None) };
     let lock = match Flock::lock(file, how) {
         Ok(lock) => lock,
