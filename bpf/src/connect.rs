@@ -3,7 +3,7 @@
 //! The mark is there before the kernel chooses a route, which makes it a local one with the node's address as source. Neither
 //! address is rewritten, so both sides see true ones. Processes of pods run this too, and are left to their device's hook.
 
-use axoneme_bpf_common::{Failure, Frontend, HOST_V4, HOST_V6, Marks, PROTOCOL_TCP, Place, Reason, State, mapped};
+use axoneme_bpf_common::{Failure, Frontend, HOST_V4, HOST_V6, Marks, PROTOCOL_TCP, Place, Reason, State};
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{SO_MARK, SOL_SOCKET, bpf_sock},
@@ -14,7 +14,7 @@ use aya_ebpf::{
 
 use crate::{
     kept, maps, mark, monitor,
-    packet::{Family, Flow},
+    packet::{Address, Family, Flow, v4_address},
     socket::Socket,
 };
 
@@ -27,7 +27,7 @@ const ECONNREFUSED: i32 = 111;
 pub(crate) fn v4(ctx: &SockAddrContext) -> i32 {
     // SAFETY: the context that the kernel hands to the program; its socket is a whole one and never null.
     let (address, bound) = unsafe { ((*ctx.sock_addr).user_ip4, (*(*ctx.sock_addr).__bindgen_anon_1.sk).src_ip4) };
-    connect(ctx, Family::V4, mapped(address.to_ne_bytes()), mapped(bound.to_ne_bytes()))
+    connect(ctx, Family::V4, v4_address(address), v4_address(bound))
 }
 
 #[inline(always)]
@@ -38,27 +38,18 @@ pub(crate) fn v6(ctx: &SockAddrContext) -> i32 {
         (words((&raw const (*ctx.sock_addr).user_ip6).cast()), words((&raw const (*socket).src_ip6).cast()))
     };
     let family = if words[0] == 0 && words[1] == 0 && words[2] == 0xffff_u32.to_be() { Family::V4 } else { Family::V6 };
-    connect(ctx, family, bytes(words), bytes(bound))
+    connect(ctx, family, words, bound)
 }
 
 /// Word by word, as the verifier wants the fields of a context.
 #[inline(always)]
-unsafe fn words(ip: *const u32) -> [u32; 4] {
+unsafe fn words(ip: *const u32) -> Address {
     // SAFETY: upheld by the caller.
     unsafe { [ip.read_volatile(), ip.add(1).read_volatile(), ip.add(2).read_volatile(), ip.add(3).read_volatile()] }
 }
 
 #[inline(always)]
-fn bytes(words: [u32; 4]) -> [u8; 16] {
-    let mut address = [0; 16];
-    for (to, word) in address.chunks_exact_mut(4).zip(words) {
-        to.copy_from_slice(&word.to_ne_bytes());
-    }
-    address
-}
-
-#[inline(always)]
-fn connect(ctx: &SockAddrContext, family: Family, destination: [u8; 16], bound: [u8; 16]) -> i32 {
+fn connect(ctx: &SockAddrContext, family: Family, destination: Address, bound: Address) -> i32 {
     let Some(settings) = maps::settings() else { return ALLOW };
     // SAFETY: the context that the kernel hands to the program; `sk` is a full socket in this hook.
     unsafe {
@@ -78,8 +69,7 @@ fn connect(ctx: &SockAddrContext, family: Family, destination: [u8; 16], bound: 
             socket.keep_source(&bound, &destination);
             return ALLOW;
         }
-        let flow =
-            Flow { family, source: [0; 16], destination, source_port: [0; 2], destination_port: port.to_ne_bytes() };
+        let flow = Flow { family, source: [0; 4], destination, source_port: 0, destination_port: port };
         match decide(ctx, &flow) {
             Decision::Take => socket.set_mark(settings.marks.host),
             Decision::Pass => socket.clear_mark(),
@@ -151,7 +141,7 @@ impl<'a> Dialler<'a> {
 
     /// An upstream socket of the proxy that was bound to the client's address.
     #[inline(always)]
-    unsafe fn keep_source(&self, bound: &[u8; 16], destination: &[u8; 16]) {
+    unsafe fn keep_source(&self, bound: &Address, destination: &Address) {
         let ours = self.mark & self.marks.mask;
         if (ours == self.marks.upstream || ours == self.marks.original_source)
             && let Some(keeping) = maps::keeping()

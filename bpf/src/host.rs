@@ -7,7 +7,7 @@ use aya_ebpf::{EbpfContext as _, programs::TcContext};
 
 use crate::{
     maps, mark, monitor,
-    packet::{self, Packet, Segment},
+    packet::{self, Segment},
     socket::Socket,
 };
 
@@ -18,7 +18,10 @@ pub(crate) fn take(ctx: &TcContext) -> Option<()> {
     if mark::of(ctx, marks) != marks.host {
         return None;
     }
-    let Packet::Tcp(segment) = packet::parse(ctx)? else { return None };
+    let segment = packet::parse(ctx)?;
+    if segment.is_error {
+        return None;
+    }
     let frontend = maps::frontend(&segment.flow.key());
     // SAFETY: the running program's context. What has a socket finds it by itself.
     if let Some(old) = unsafe { Socket::of_connection(ctx.as_ptr(), &segment.flow) } {

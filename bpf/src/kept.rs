@@ -8,8 +8,8 @@ use aya_ebpf::{EbpfContext as _, helpers::bpf_skb_store_bytes, programs::TcConte
 
 use crate::{
     maps, mark,
-    packet::Flow,
-    socket::{Socket, words},
+    packet::{Address, Flow},
+    socket::Socket,
 };
 
 /// The mark of an upstream socket that is about to dial; `None` where it stays as it is.
@@ -17,16 +17,16 @@ use crate::{
 /// Replies come by a hook of this node when it has the backend, or has the client and a backend that is not behind an unseen
 /// device. They never do when both are elsewhere, when a pod asks itself, or when a process of the node answers a pod.
 #[inline(always)]
-pub(crate) fn mark_of(bound: &[u8; 16], destination: &[u8; 16], marks: &Marks, keeping: &Keeping) -> Option<u32> {
+pub(crate) fn mark_of(bound: &Address, destination: &Address, marks: &Marks, keeping: &Keeping) -> Option<u32> {
     let (client, backend) = (maps::near(bound), maps::near(destination));
     let (own, pod, unseen) = (Near::Own as u32, Near::Pod as u32, Near::Unseen as u32);
-    let [first, second, _, last] = words(bound);
+    let [first, second, _, last] = *bound;
     // Bound to no address, IPv4 or IPv6: the kernel chooses the node's.
     if first | second | last == 0 || client == own {
         return None;
     }
     let seen = backend == pod || (client == pod && backend != own && backend != unseen);
-    let seen = seen && !same(bound, destination);
+    let seen = seen && bound != destination;
     Some(if seen { marks.original_source } else { keeping.node_source })
 }
 
@@ -34,6 +34,12 @@ pub(crate) fn mark_of(bound: &[u8; 16], destination: &[u8; 16], marks: &Marks, k
 #[inline(always)]
 pub(crate) fn reply(ctx: &TcContext, place: Place, marks: &Marks, flow: &Flow) -> Option<()> {
     maps::keeping()?;
+    find(ctx, place, marks, flow)
+}
+
+/// The same, where there are such connections.
+#[inline(never)]
+fn find(ctx: &TcContext, place: Place, marks: &Marks, flow: &Flow) -> Option<()> {
     // SAFETY: the running program's context.
     let socket = unsafe { Socket::of_connection(ctx.as_ptr(), flow) }?;
     let kept = match socket.mark() {
@@ -61,9 +67,4 @@ fn lift(ctx: &TcContext) {
             bpf_skb_store_bytes(ctx.skb.skb, 0, bridge.as_ptr().cast(), 6, 0);
         }
     }
-}
-
-#[inline(always)]
-fn same(a: &[u8; 16], b: &[u8; 16]) -> bool {
-    words(a) == words(b)
 }

@@ -7,7 +7,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, PerCpuHashMap, lpm_trie},
 };
 
-use crate::packet::{Family, Flow};
+use crate::packet::{Address, Family, Flow, bytes};
 
 /// What clients dial. Not preallocated: memory for what is there, and values that are replaced whole under RCU.
 #[map]
@@ -31,7 +31,7 @@ static KEEPING: Array<Keeping> = Array::pinned(1, 0);
 
 /// What of the network is here: ranges of addresses, each with a [`Near`](axoneme_bpf_common::Near).
 #[map]
-static NEAR: LpmTrie<[u8; 16], u32> = LpmTrie::pinned(CAPACITY, BPF_F_NO_PREALLOC);
+static NEAR: LpmTrie<Address, u32> = LpmTrie::pinned(CAPACITY, BPF_F_NO_PREALLOC);
 
 /// By number of a device, the link-layer address of the bridge that it is a port of, and two zeros.
 #[map]
@@ -55,7 +55,7 @@ pub(crate) fn is_listed(service: u32, client: &Flow) -> bool {
         Family::V4 => 4,
         Family::V6 => 6,
     };
-    let key = SourceKey { service, family, address: client.source };
+    let key = SourceKey { service, family, address: bytes(client.source) };
     SOURCES.get(lpm_trie::Key::new(SourceKey::BITS, key)).is_some()
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn keeping() -> Option<&'static Keeping> {
 
 /// 0 for an address that is not here.
 #[inline(always)]
-pub(crate) fn near(address: &[u8; 16]) -> u32 {
+pub(crate) fn near(address: &Address) -> u32 {
     NEAR.get(lpm_trie::Key::new(128, *address)).copied().unwrap_or(0)
 }
 

@@ -10,7 +10,7 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray, RingBuf},
 };
 
-use crate::packet::Flow;
+use crate::packet::{Flow, bytes};
 
 /// One value, which the loader writes when somebody comes to watch, and when the last one leaves. This map and the next ones
 /// are not pinned: a loader that ends takes its watchers with it.
@@ -30,9 +30,7 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
 pub(crate) fn tell(place: Place, flow: &Flow, service: u32, reason: Reason) {
     let Some(pace) = MONITOR.get(0) else { return };
     if pace.interval != 0 {
-        // A copy, so that only here the flow has to be in memory, and not where every packet comes by.
-        let flow = *flow;
-        write(pace, &flow, service, (place as u64) << 32 | reason as u64);
+        write(pace, flow, service, (place as u64) << 32 | reason as u64);
     }
 }
 
@@ -54,10 +52,10 @@ fn write(pace: &Pace, flow: &Flow, service: u32, place_and_reason: u64) {
     told.next = told.next.max(now.saturating_sub(pace.burst)) + pace.interval;
     entry.write(RedirectEvent {
         time: now,
-        source: flow.source,
-        destination: flow.destination,
-        source_port: flow.source_port,
-        destination_port: flow.destination_port,
+        source: bytes(flow.source),
+        destination: bytes(flow.destination),
+        source_port: flow.source_port.to_ne_bytes(),
+        destination_port: flow.destination_port.to_ne_bytes(),
         service,
         reason: place_and_reason as u32,
         place: (place_and_reason >> 32) as u32,

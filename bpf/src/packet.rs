@@ -4,7 +4,7 @@
 
 use core::mem::MaybeUninit;
 
-use axoneme_bpf_common::{FrontendKey, PROTOCOL_TCP, mapped};
+use axoneme_bpf_common::{FrontendKey, PROTOCOL_TCP};
 use aya_ebpf::{
     bindings::bpf_hdr_start_off::BPF_HDR_START_NET, cty::c_void, helpers::bpf_skb_load_bytes_relative,
     programs::TcContext,
@@ -14,6 +14,8 @@ const ETH_P_IP: u16 = 0x0800;
 const ETH_P_IPV6: u16 = 0x86dd;
 const PROTOCOL_ICMP: u8 = 1;
 const PROTOCOL_ICMPV6: u8 = 58;
+/// Lengths in bytes; the first without options.
+const V4_HEADER: u32 = 20;
 const V6_HEADER: u32 = 40;
 /// Type, code, checksum and four more bytes; then the packet that the error is about.
 const ICMP_HEADER: u32 = 8;
@@ -24,36 +26,43 @@ pub(crate) enum Family {
     V6,
 }
 
-/// Who talks to whom over TCP. IPv4 addresses are mapped, ports are in network byte order.
+/// An address as the kernel keeps it: words of four bytes in network byte order, IPv4 mapped. Whole words, because a compiler
+/// that is shown bytes keeps each in a register or a stack slot of its own.
+pub(crate) type Address = [u32; 4];
+
+/// Who talks to whom over TCP. Ports are in network byte order.
+///
+/// It begins with the same fields as the kernel's tuple of IPv6.
+#[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Flow {
+    pub(crate) source: Address,
+    pub(crate) destination: Address,
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
     pub(crate) family: Family,
-    pub(crate) source: [u8; 16],
-    pub(crate) destination: [u8; 16],
-    pub(crate) source_port: [u8; 2],
-    pub(crate) destination_port: [u8; 2],
 }
 
 impl Flow {
     /// What this flow's client dialled.
     #[inline(always)]
     pub(crate) fn key(&self) -> FrontendKey {
-        FrontendKey::tcp(self.destination, self.destination_port)
+        FrontendKey::tcp(bytes(self.destination), self.destination_port.to_ne_bytes())
     }
 }
 
-/// What we know to handle.
-pub(crate) enum Packet {
-    Tcp(Segment),
-    /// An ICMP error about a TCP packet, whose flow is given as the peer would send it (turned round).
-    IcmpError(Flow),
-}
-
+/// A TCP packet, or what an ICMP error says of one.
+///
+/// One type for both, and no field without a value: what may be undefined, the compiler reads too early, and the verifier
+/// refuses that.
 pub(crate) struct Segment {
     pub(crate) flow: Flow,
-    /// Where the TCP header begins, in bytes after the network header.
+    /// Where the TCP header begins, in bytes after the network header. 0 of an error.
     pub(crate) tcp_offset: u32,
+    /// None of an error.
     flags: u8,
+    /// About a packet whose flow is given as the peer would send it (turned round).
+    pub(crate) is_error: bool,
 }
 
 impl Segment {
@@ -68,7 +77,7 @@ impl Segment {
 
 /// Reads the packet; `None` when it is nothing that we handle, or is cut short.
 #[inline(always)]
-pub(crate) fn parse(ctx: &TcContext) -> Option<Packet> {
+pub(crate) fn parse(ctx: &TcContext) -> Option<Segment> {
     match u16::from_be(ctx.skb.protocol() as u16) {
         ETH_P_IP => v4(ctx),
         ETH_P_IPV6 => v6(ctx),
@@ -77,14 +86,24 @@ pub(crate) fn parse(ctx: &TcContext) -> Option<Packet> {
 }
 
 #[inline(always)]
-fn v4(ctx: &TcContext) -> Option<Packet> {
-    let header: [u8; 20] = load(ctx, 0)?;
+fn v4(ctx: &TcContext) -> Option<Segment> {
+    // Most packets have both headers at their usual places: one call of the helper reads them.
+    let usual: Option<[u32; 10]> = words(ctx, 0);
+    let header = match usual {
+        Some([a, b, c, d, e, ..]) => [a, b, c, d, e],
+        None => words(ctx, 0)?,
+    };
     if is_later_fragment(&header) {
         return None;
     }
     let offset = v4_length(&header);
-    match header[9] {
-        PROTOCOL_TCP => segment(ctx, v4_flow(&header), offset),
+    match byte(&header, 9) {
+        PROTOCOL_TCP => match usual {
+            Some([.., ports, _, _, flags, _]) if offset == V4_HEADER => {
+                tcp(v4_flow(&header, ports), offset, byte(&[flags], 1))
+            }
+            _ => segment(ctx, offset, |ports| v4_flow(&header, ports)),
+        },
         PROTOCOL_ICMP => {
             // Destination unreachable (which includes "fragmentation needed"), time exceeded, parameter problem.
             let [kind]: [u8; 1] = load(ctx, offset)?;
@@ -92,11 +111,12 @@ fn v4(ctx: &TcContext) -> Option<Packet> {
                 return None;
             }
             let inner = offset + ICMP_HEADER;
-            let header: [u8; 20] = load(ctx, inner)?;
-            if header[9] != PROTOCOL_TCP || is_later_fragment(&header) {
+            let header: [u32; 5] = words(ctx, inner)?;
+            if byte(&header, 9) != PROTOCOL_TCP || is_later_fragment(&header) {
                 return None;
             }
-            turned_round(ctx, v4_flow(&header), inner + v4_length(&header))
+            let [ports] = words(ctx, inner + v4_length(&header))?;
+            Some(error(v4_flow(&header, ports)))
         }
         _ => None,
     }
@@ -104,10 +124,17 @@ fn v4(ctx: &TcContext) -> Option<Packet> {
 
 /// Extension headers are not walked: such packets pass by.
 #[inline(always)]
-fn v6(ctx: &TcContext) -> Option<Packet> {
-    let header: [u8; 40] = load(ctx, 0)?;
-    match header[6] {
-        PROTOCOL_TCP => segment(ctx, v6_flow(&header), V6_HEADER),
+fn v6(ctx: &TcContext) -> Option<Segment> {
+    let usual: Option<[u32; 15]> = words(ctx, 0);
+    let header = match usual {
+        Some([a, b, c, d, e, f, g, h, i, j, ..]) => [a, b, c, d, e, f, g, h, i, j],
+        None => words(ctx, 0)?,
+    };
+    match byte(&header, 6) {
+        PROTOCOL_TCP => match usual {
+            Some([.., ports, _, _, flags, _]) => tcp(v6_flow(&header, ports), V6_HEADER, byte(&[flags], 1)),
+            None => segment(ctx, V6_HEADER, |ports| v6_flow(&header, ports)),
+        },
         PROTOCOL_ICMPV6 => {
             // Destination unreachable, packet too big, time exceeded, parameter problem.
             let [kind]: [u8; 1] = load(ctx, V6_HEADER)?;
@@ -115,79 +142,109 @@ fn v6(ctx: &TcContext) -> Option<Packet> {
                 return None;
             }
             let inner = V6_HEADER + ICMP_HEADER;
-            let header: [u8; 40] = load(ctx, inner)?;
-            if header[6] != PROTOCOL_TCP {
+            let header: [u32; 10] = words(ctx, inner)?;
+            if byte(&header, 6) != PROTOCOL_TCP {
                 return None;
             }
-            turned_round(ctx, v6_flow(&header), inner + V6_HEADER)
+            let [ports] = words(ctx, inner + V6_HEADER)?;
+            Some(error(v6_flow(&header, ports)))
         }
         _ => None,
     }
 }
 
+/// A TCP header behind options, or cut off behind its flags.
 #[inline(always)]
-fn segment(ctx: &TcContext, mut flow: Flow, tcp_offset: u32) -> Option<Packet> {
-    let tcp: [u8; 14] = load(ctx, tcp_offset)?;
-    flow.source_port = [tcp[0], tcp[1]];
-    flow.destination_port = [tcp[2], tcp[3]];
-    Some(Packet::Tcp(Segment { flow, tcp_offset, flags: tcp[13] }))
+fn segment(ctx: &TcContext, offset: u32, flow: impl Fn(u32) -> Flow) -> Option<Segment> {
+    const FLAGS: u32 = 13;
+    let ([ports], [flags]) = (words(ctx, offset)?, load(ctx, offset + FLAGS)?);
+    tcp(flow(ports), offset, flags)
 }
 
 #[inline(always)]
-fn turned_round(ctx: &TcContext, inner: Flow, tcp_offset: u32) -> Option<Packet> {
-    let [s0, s1, d0, d1]: [u8; 4] = load(ctx, tcp_offset)?;
-    Some(Packet::IcmpError(Flow {
-        family: inner.family,
-        source: inner.destination,
-        destination: inner.source,
-        source_port: [d0, d1],
-        destination_port: [s0, s1],
-    }))
+fn tcp(flow: Flow, tcp_offset: u32, flags: u8) -> Option<Segment> {
+    Some(Segment { flow, tcp_offset, flags, is_error: false })
 }
 
 #[inline(always)]
-fn is_later_fragment(header: &[u8; 20]) -> bool {
-    u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0
-}
-
-#[inline(always)]
-fn v4_length(header: &[u8; 20]) -> u32 {
-    u32::from(header[0] & 0x0f) * 4
-}
-
-#[inline(always)]
-fn v4_flow(header: &[u8; 20]) -> Flow {
-    Flow {
-        family: Family::V4,
-        source: mapped([header[12], header[13], header[14], header[15]]),
-        destination: mapped([header[16], header[17], header[18], header[19]]),
-        source_port: [0; 2],
-        destination_port: [0; 2],
-    }
-}
-
-#[inline(always)]
-fn v6_flow(header: &[u8; 40]) -> Flow {
-    let mut flow = Flow {
-        family: Family::V6,
-        source: [0; 16],
-        destination: [0; 16],
-        source_port: [0; 2],
-        destination_port: [0; 2],
+fn error(about: Flow) -> Segment {
+    let flow = Flow {
+        source: about.destination,
+        destination: about.source,
+        source_port: about.destination_port,
+        destination_port: about.source_port,
+        family: about.family,
     };
-    flow.source.copy_from_slice(&header[8..24]);
-    flow.destination.copy_from_slice(&header[24..40]);
-    flow
+    Segment { flow, tcp_offset: 0, flags: 0, is_error: true }
+}
+
+#[inline(always)]
+fn is_later_fragment(header: &[u32; 5]) -> bool {
+    u16::from_be_bytes([byte(header, 6), byte(header, 7)]) & 0x1fff != 0
+}
+
+#[inline(always)]
+fn v4_length(header: &[u32; 5]) -> u32 {
+    u32::from(byte(header, 0) & 0x0f) * 4
+}
+
+#[inline(always)]
+fn v4_flow(header: &[u32; 5], ports: u32) -> Flow {
+    flow(Family::V4, v4_address(header[3]), v4_address(header[4]), ports)
+}
+
+#[inline(always)]
+fn v6_flow(header: &[u32; 10], ports: u32) -> Flow {
+    let [_, _, s0, s1, s2, s3, d0, d1, d2, d3] = *header;
+    flow(Family::V6, [s0, s1, s2, s3], [d0, d1, d2, d3], ports)
+}
+
+/// `ports` as the first word of a TCP header.
+#[inline(always)]
+fn flow(family: Family, source: Address, destination: Address, ports: u32) -> Flow {
+    let [s0, s1, d0, d1] = ports.to_ne_bytes();
+    let (source_port, destination_port) = (u16::from_ne_bytes([s0, s1]), u16::from_ne_bytes([d0, d1]));
+    Flow { source, destination, source_port, destination_port, family }
+}
+
+/// `::ffff:a.b.c.d`, the four given as the kernel keeps them.
+#[inline(always)]
+pub(crate) const fn v4_address(word: u32) -> Address {
+    [0, 0, 0xffff_u32.to_be(), word]
+}
+
+/// As the maps have it.
+#[inline(always)]
+pub(crate) fn bytes(address: Address) -> [u8; 16] {
+    // SAFETY: plain bytes of the same size, which a word's are in the order that it was read in.
+    unsafe { core::mem::transmute(address) }
+}
+
+/// One byte of a header.
+#[inline(always)]
+fn byte(words: &[u32], at: usize) -> u8 {
+    words[at / 4].to_ne_bytes()[at % 4]
+}
+
+/// `N` words at `offset` after the network header, as they are there.
+#[inline(always)]
+fn words<const N: usize>(ctx: &TcContext, offset: u32) -> Option<[u32; N]> {
+    let mut to = MaybeUninit::<[u32; N]>::uninit();
+    // SAFETY: as many bytes as the array has, and they are written when it says so.
+    unsafe { read(ctx, offset, to.as_mut_ptr().cast(), 4 * N as u32).then(|| to.assume_init()) }
 }
 
 /// `N` bytes at `offset` after the network header.
 #[inline(always)]
 pub(crate) fn load<const N: usize>(ctx: &TcContext, offset: u32) -> Option<[u8; N]> {
-    let mut bytes = MaybeUninit::<[u8; N]>::uninit();
-    // SAFETY: the context is the kernel's, and the helper writes `N` bytes or fails.
-    unsafe {
-        let to = bytes.as_mut_ptr().cast::<c_void>();
-        let from = ctx.skb.skb.cast::<c_void>();
-        (bpf_skb_load_bytes_relative(from, offset, to, N as u32, BPF_HDR_START_NET) == 0).then(|| bytes.assume_init())
-    }
+    let mut to = MaybeUninit::<[u8; N]>::uninit();
+    // SAFETY: as above.
+    unsafe { read(ctx, offset, to.as_mut_ptr().cast(), N as u32).then(|| to.assume_init()) }
+}
+
+/// Whether `length` bytes were written.
+#[inline(always)]
+unsafe fn read(ctx: &TcContext, offset: u32, to: *mut c_void, length: u32) -> bool {
+    // SAFETY: the context is the kernel's, and the helper writes `length` bytes or fails.
+    unsafe { bpf_skb_load_bytes_relative(ctx.skb.skb.cast::<c_void>(), offset, to, length, BPF_HDR_START_NET) == 0 }
 }

@@ -1,9 +1,8 @@
 //! Which Envoy is asked first. While one takes the other's place both listen, each on the loopback addresses of its own seat.
 
-use axoneme_bpf_common::mapped;
 use aya_ebpf::{macros::map, maps::Array};
 
-use crate::packet::Family;
+use crate::packet::{Address, Family, v4_address};
 
 /// One value: 0 for the first seat, 1 for the second. The loader writes it when another Envoy comes.
 #[map]
@@ -17,9 +16,8 @@ pub(crate) enum Seat {
 }
 
 /// Of the first seat, then of the second.
-const LOOPBACKS_V4: [[u8; 16]; 2] = [mapped([127, 0, 0, 1]), mapped([127, 0, 0, 2])];
-const LOOPBACKS_V6: [[u8; 16]; 2] =
-    [[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]];
+const LOOPBACKS_V4: [Address; 2] = [v4_address(0x7f00_0001_u32.to_be()), v4_address(0x7f00_0002_u32.to_be())];
+const LOOPBACKS_V6: [Address; 2] = [[0, 0, 0, 1_u32.to_be()], [0, 0, 0, 2_u32.to_be()]];
 
 impl Seat {
     /// The one that new connections are for.
@@ -38,7 +36,7 @@ impl Seat {
 
     /// Chosen whole: a sum in its last byte would be arithmetic of 128 bits to the compiler, which programs cannot do.
     #[inline(always)]
-    pub(crate) fn address(self, family: Family) -> [u8; 16] {
+    pub(crate) fn address(self, family: Family) -> Address {
         let [first, second] = match family {
             Family::V4 => LOOPBACKS_V4,
             Family::V6 => LOOPBACKS_V6,

@@ -1,6 +1,6 @@
 //! The kernel's sockets: look one up, ask its state, hand a packet to it.
 
-use core::mem::MaybeUninit;
+use core::mem::offset_of;
 
 use aya_ebpf::{
     bindings::{BPF_F_CURRENT_NETNS, bpf_sock, bpf_sock_tuple},
@@ -29,12 +29,8 @@ impl Socket {
     /// `ctx` must be the context of the running program.
     #[inline(always)]
     unsafe fn of(ctx: *mut c_void, flow: &Flow) -> Option<Self> {
-        // SAFETY: the tuple is filled as far as `size` says; the rest is upheld by the caller.
-        let socket = unsafe {
-            let mut tuple = MaybeUninit::<bpf_sock_tuple>::uninit();
-            let size = fill(tuple.as_mut_ptr(), flow);
-            bpf_skc_lookup_tcp(ctx, tuple.as_mut_ptr(), size, BPF_F_CURRENT_NETNS as i64 as u64, 0)
-        };
+        // SAFETY: upheld by the caller.
+        let socket = unsafe { look_up(ctx, flow) };
         if socket.is_null() { None } else { Some(Self(socket)) }
     }
 
@@ -69,7 +65,7 @@ impl Socket {
     unsafe fn at_seat(ctx: *mut c_void, flow: &Flow, proxy_port: [u8; 2], seat: Seat) -> Option<Self> {
         let mut flow = *flow;
         flow.destination = seat.address(flow.family);
-        flow.destination_port = proxy_port;
+        flow.destination_port = u16::from_ne_bytes(proxy_port);
         // SAFETY: upheld by the caller.
         let socket = unsafe { Self::of(ctx, &flow) }?;
         if socket.state() == TCP_LISTEN { Some(socket) } else { None }
@@ -142,42 +138,38 @@ impl Drop for Socket {
     }
 }
 
-/// Fills the half of the union that belongs to the flow's family, and returns its size, which tells the kernel the family.
+/// # Safety
+/// As for [`Socket::of`].
 #[inline(always)]
-unsafe fn fill(tuple: *mut bpf_sock_tuple, flow: &Flow) -> u32 {
-    let (source_port, destination_port) =
-        (u16::from_ne_bytes(flow.source_port), u16::from_ne_bytes(flow.destination_port));
-    // SAFETY: the pointer is to a whole tuple; each half is fully written.
+unsafe fn look_up(ctx: *mut c_void, flow: &Flow) -> *mut bpf_sock {
+    let here = BPF_F_CURRENT_NETNS as i64 as u64;
+    // SAFETY: a tuple of its family's size, which tells the kernel the family; the rest is upheld by the caller.
     unsafe {
         match flow.family {
             Family::V4 => {
-                let half = &raw mut (*tuple).__bindgen_anon_1.ipv4;
-                (*half).saddr = word(&flow.source, 12);
-                (*half).daddr = word(&flow.destination, 12);
-                (*half).sport = source_port;
-                (*half).dport = destination_port;
-                size_of_val(&*half) as u32
+                let mut tuple = V4Tuple {
+                    source: flow.source[3],
+                    destination: flow.destination[3],
+                    source_port: flow.source_port,
+                    destination_port: flow.destination_port,
+                };
+                bpf_skc_lookup_tcp(ctx, (&raw mut tuple).cast(), size_of::<V4Tuple>() as u32, here, 0)
             }
             Family::V6 => {
-                let half = &raw mut (*tuple).__bindgen_anon_1.ipv6;
-                (*half).saddr = words(&flow.source);
-                (*half).daddr = words(&flow.destination);
-                (*half).sport = source_port;
-                (*half).dport = destination_port;
-                size_of_val(&*half) as u32
+                let tuple: *const Flow = flow;
+                bpf_skc_lookup_tcp(ctx, tuple.cast_mut().cast(), offset_of!(Flow, family) as u32, here, 0)
             }
         }
     }
 }
 
-/// An IPv6 address as the kernel keeps it.
-#[inline(always)]
-pub(crate) fn words(address: &[u8; 16]) -> [u32; 4] {
-    [word(address, 0), word(address, 4), word(address, 8), word(address, 12)]
+/// `bpf_sock_tuple` of IPv4.
+#[repr(C)]
+struct V4Tuple {
+    source: u32,
+    destination: u32,
+    source_port: u16,
+    destination_port: u16,
 }
 
-/// Four bytes as the kernel keeps them: network byte order.
-#[inline(always)]
-fn word(address: &[u8; 16], at: usize) -> u32 {
-    u32::from_ne_bytes([address[at], address[at + 1], address[at + 2], address[at + 3]])
-}
+const _: () = assert!(offset_of!(Flow, family) == size_of::<bpf_sock_tuple>());

@@ -6,8 +6,8 @@ pub const PROTOCOL_TCP: u8 = 6;
 /// The most frontends, and the most services with counters, that a node can have.
 pub const CAPACITY: u32 = 65_536;
 
-/// The key of the map `frontends`: what a client dials.
-#[repr(C)]
+/// The key of the map `frontends`: what a client dials. Aligned, so that programs write it word by word.
+#[repr(C, align(4))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrontendKey {
     /// Destination address, IPv4 as `::ffff:a.b.c.d`.

@@ -91,6 +91,11 @@ impl Bench {
 
     /// Loads everything, in namespaces of its own.
     pub(crate) fn new(v6: bool) -> Self {
+        Self::of(OBJECT, v6)
+    }
+
+    /// The same, of another object.
+    pub(crate) fn of(object: &[u8], v6: bool) -> Self {
         Self::namespaces();
         let packets = Packets::new(v6);
         let at_once = if v6 { "nodad" } else { "" };
@@ -104,7 +109,7 @@ impl Bench {
                 "ip {arguments}"
             );
         }
-        let mut ebpf = EbpfLoader::new().btf(None).default_map_pin_directory(PINS).load(OBJECT).unwrap();
+        let mut ebpf = EbpfLoader::new().btf(None).default_map_pin_directory(PINS).load(object).unwrap();
         for program in [INGRESS[0], INGRESS[1], "from_host"] {
             let program = classifier(&mut ebpf, program);
             // A signal disturbs the verifier, and one comes when a child of another test ends.
@@ -202,6 +207,12 @@ impl Bench {
         assert_eq!(result.return_value, NEXT, "{program} must let the next program run");
         let mark = u32::from_ne_bytes(*context_after[MARK_AT..].first_chunk().unwrap());
         assert_eq!((mark, self.counted()), (after, counted.to_vec()), "{program}, IPv6: {}", self.v6);
+    }
+
+    /// The mean time of so many runs on one packet. Its mark stays from one run to the next.
+    pub(crate) fn time(&mut self, program: &str, packet: &[u8], runs: u32) -> Duration {
+        let options = TestRunOptions { data_in: Some(packet), repeat: runs, ..TestRunOptions::new() };
+        classifier(&mut self.ebpf, program).test_run(options).unwrap().duration
     }
 
     /// Begins to watch, on one processor, since each has a pace of its own.
