@@ -39,7 +39,8 @@ fn counts(stats: &str) -> BTreeMap<&str, u64> {
         let address = name.strip_prefix("listener.")?.strip_suffix(".downstream_cx_active")?;
         Some((address, count.trim().parse().ok()?))
     }
-    let clients = |(address, count): &(&str, u64)| *address != "admin" && !address.contains(".worker_") && *count > 0;
+    let clients =
+        |(address, count): &(&str, u64)| !address.starts_with("admin") && !address.contains(".worker_") && *count > 0;
     stats.lines().filter_map(count).filter(clients).collect()
 }
 
@@ -80,7 +81,8 @@ mod tests {
     fn clients_are_counted_by_listener_and_who_counts_them_is_not() {
         let stats = "listener.127.0.0.1_10000.downstream_cx_active: 2\nlistener.127.0.0.1_10000.worker_0.downstream_cx_active: \
                      2\nlistener.[__1]_10001.downstream_cx_active: 1\nlistener.127.0.0.1_10002.downstream_cx_active: 0\n\
-                     listener.127.0.0.1_10003.downstream_cx_active: 4\nlistener.admin.downstream_cx_active: 1\n";
+                     listener.127.0.0.1_10003.downstream_cx_active: 4\nlistener.admin.downstream_cx_active: 1\n\
+                     listener.admin.main_thread.downstream_cx_active: 1\n";
         let listeners = "shop/web/listener::127.0.0.1:10000\nshop/six/listener::[::1]:10001\n";
         let found = named(counts(stats), listeners);
         let expected = [("127.0.0.1_10003", 4), ("shop/six/listener", 1), ("shop/web/listener", 2)];
