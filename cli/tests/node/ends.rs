@@ -1,6 +1,6 @@
 //! Every way to end: in order, killed, and Envoy alone.
 
-use std::{thread::sleep, time::Duration};
+use std::{os::unix::process::ExitStatusExt as _, thread::sleep, time::Duration};
 
 use axoneme_testnet::{Layout, difference, mesh::Mesh, wait_until};
 use nix::sys::signal::Signal;
@@ -27,6 +27,9 @@ fn ctrl_c_in_the_middle_of_a_start_leaves_nothing() {
         let (ended, log) = mesh.stop(SOON).unwrap();
         let left = difference(&before, &article.node.footprint().unwrap());
         assert_eq!(left, "", "after {milliseconds} ms: {ended}\n{log}");
+        // Before it catches signals there is nothing to take away; later it ends in order, and says so.
+        let in_order = ended.success() && log.contains("nothing is left behind");
+        assert!(in_order || ended.signal() == Some(Signal::SIGINT as i32), "after {milliseconds} ms: {ended}\n{log}");
     }
 }
 

@@ -50,6 +50,33 @@ fn soak_edge_26_twenty_envoys_take_over_and_fail_no_request() {
 }
 
 #[test]
+fn edge_26_a_websocket_lives_for_the_drain_time_and_is_cut_then() {
+    let mut scene = Scene::start("websockets");
+    let mut websocket = scene.websocket();
+    // The next one gives its clients little time.
+    scene.start_envoy_with(Duration::from_secs(1));
+    scene.until_taken_over();
+    scene.ask_oldest_envoy();
+    for _ in 0..3 {
+        websocket.talk().unwrap();
+    }
+    drop(websocket);
+    let said = scene.until_oldest_envoy_ended();
+    assert!(!said.contains("they are cut"), "its client left in time: {said}");
+
+    let mut websocket = scene.websocket();
+    websocket.talk().unwrap();
+    scene.start_envoy();
+    scene.until_taken_over();
+    scene.ask_oldest_envoy();
+    let said = scene.until_oldest_envoy_ended();
+    assert!(websocket.talk().is_err());
+    let cut = said.lines().find(|line| line.contains("they are cut")).unwrap_or_else(|| panic!("{said}"));
+    assert!(cut.contains("web/ranged/listener") && cut.contains("connections=1"), "{cut}");
+    scene.load(Manners::Strict).end();
+}
+
+#[test]
 fn edge_26_an_envoy_that_is_killed_is_back_at_once_and_the_node_says_so() {
     let scene = Scene::start("envoy-killed");
     scene.kill_envoy();

@@ -1,18 +1,24 @@
 //! The loader is replaced by one whose maps have another layout: to it, what is pinned is another version's.
 
-use crate::{load::Manners, scene::Scene};
+use crate::{
+    aged::{COUNTED, LAYOUTS, age},
+    load::Manners,
+    manifests::INGRESS,
+    scene::Scene,
+};
 
 /// Replaces the loader so often.
 fn upgrade(name: &str, times: usize) {
     let mut scene = Scene::start(name);
     let load = scene.load(Manners::Strict);
+    let mut counted = 0;
     for time in 0..times {
         load.at(time);
         scene.stop_loader();
-        // The folder is called after the layout. Maps, programs and links in it are at work and stay so.
+        // The folder is called after the layout.
         let other = format!("{:016x}", time + 1);
-        let script = format!("cd /sys/fs/bpf/axoneme; mv * {other}");
-        scene.node.run("sh", ["-ec", &script]).unwrap();
+        let layout = LAYOUTS[time % LAYOUTS.len()];
+        age(&scene.node, layout, &other);
         load.goes_on();
         scene.start_loader();
         scene.until_served();
@@ -20,6 +26,9 @@ fn upgrade(name: &str, times: usize) {
         let left = scene.node.run("ls", ["/sys/fs/bpf/axoneme"]).unwrap();
         assert!(left.lines().count() == 1 && left.trim() != other, "{left}");
         assert_eq!(scene.lost(), 0, "{:#?}\n{}", scene.status(), scene.words());
+        counted += COUNTED;
+        let now = scene.counter(INGRESS, "taken");
+        assert!(now >= counted, "counters of {layout:?} were lost: {now} of {counted}\n{}", scene.words());
     }
     println!("{times} changes of the layout: {}", load.end());
 }

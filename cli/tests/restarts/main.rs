@@ -4,6 +4,7 @@
 //! Needs root and an Envoy (`cargo xtask setup`). The long variants: `cargo xtask soak`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod aged;
 mod away;
 mod envoys;
 mod layouts;
@@ -14,3 +15,4 @@ mod operator;
 #[path = "../support/random.rs"]
 mod random;
 mod scene;
+mod websocket;

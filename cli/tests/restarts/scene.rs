@@ -19,6 +19,7 @@ use crate::{
     load::{Load, Manners},
     manifests::{self, INGRESS, RANGED},
     operator::{self, Operator},
+    websocket::Websocket,
 };
 
 /// How long one thing may take on a busy machine. Usually it is some milliseconds.
@@ -136,8 +137,13 @@ impl Scene {
 
     /// A supervisor with an Envoy, beside those that are there.
     pub(crate) fn start_envoy(&mut self) {
+        self.start_envoy_with(DRAIN);
+    }
+
+    /// The same, with another time that connections have when it is to go.
+    pub(crate) fn start_envoy_with(&mut self, drain: Duration) {
         let (loader, envoy) = (LOADER.to_str().unwrap().to_owned(), envoy().unwrap());
-        let (run_dir, drain) = (self.run_dir.path().to_str().unwrap(), DRAIN.as_secs().to_string());
+        let (run_dir, drain) = (self.run_dir.path().to_str().unwrap(), drain.as_secs().to_string());
         let supervise = ["supervise", "--node-name", "node1", "--run-dir", run_dir, "--drain-time", &drain, "--"];
         let workers = WORKERS.to_string();
         let arguments = [envoy.to_str().unwrap(), "--concurrency", &workers, "--log-level", "warning"];
@@ -161,9 +167,27 @@ impl Scene {
 
     /// The oldest Envoy is asked to end, and ends.
     pub(crate) fn end_oldest_envoy(&mut self) {
-        let mut oldest = self.envoys.remove(0);
+        self.ask_oldest_envoy();
+        self.until_oldest_envoy_ended();
+    }
+
+    /// The oldest Envoy is asked to end, and begins to drain.
+    pub(crate) fn ask_oldest_envoy(&self) {
+        let oldest = &self.envoys[0];
         oldest.signal(Signal::SIGTERM).unwrap();
+        wait_until("the oldest Envoy to drain", SOON, || Ok(oldest.log()?.contains("draining"))).unwrap();
+    }
+
+    /// What it said, at its end.
+    pub(crate) fn until_oldest_envoy_ended(&mut self) -> String {
+        let mut oldest = self.envoys.remove(0);
         oldest.wait(SOON).unwrap();
+        oldest.log().unwrap()
+    }
+
+    /// A websocket from the pod.
+    pub(crate) fn websocket(&self) -> Websocket {
+        Websocket::open(&self.pod, self.balancers(RANGED)[0])
     }
 
     /// Envoy dies. Its supervisor starts it again when it is told to, so that there is time to look around.
