@@ -131,7 +131,8 @@ async fn kube_source_and_driver(
     let trusted = authority.certificate_pem().to_owned();
     let leaf = Arc::new(Leaf::new(authority, Leaf::service_names(&options.service, &options.namespace))?);
 
-    let (leading, leads) = watch::channel(false);
+    let (leading, holds) = watch::channel(false);
+    let (leader, leads) = watch::channel(false);
     let (writes, commands) = mpsc::unbounded_channel();
     let (news, notes) = mpsc::channel(write::events::WAITING);
     let (events, told) = mpsc::channel(EVENTS);
@@ -142,7 +143,16 @@ async fn kube_source_and_driver(
     let (config_maps, named_config_maps) = mpsc::unbounded_channel();
     let (expected, loaders) = watch::channel(None);
     let (retell, again) = mpsc::unbounded_channel();
-    let source = kube_source::Wiring { events, secrets: named_secrets, config_maps: named_config_maps, expected };
+    let world = Cluster::new(writes, news.clone(), secrets, config_maps, options.node_grace);
+    let source = kube_source::Wiring {
+        events,
+        secrets: named_secrets,
+        config_maps: named_config_maps,
+        expected,
+        leading: holds.clone(),
+        leads: leader,
+        classes: world.classes(),
+    };
     kube_source::spawn(client, &options.namespace, source, readiness, tasks);
     if let Some(address) = options.webhook {
         let listener = bind(address).await?;
@@ -152,16 +162,15 @@ async fn kube_source_and_driver(
         let (client, options, shutdown) = (client.clone(), options.clone(), shutdown.clone());
         async move { lease::run(client, &options.namespace, &options.identity, &leading, &shutdown).await }
     });
-    let writer = write::Wiring { commands, leading: leads.clone(), news: news.clone(), retell };
+    let writer = write::Wiring { commands, leading: holds.clone(), news, retell };
     tasks.spawn("writer", write::run(client.clone(), writer, shutdown.clone()));
     tasks.spawn("events", {
         let (client, identity) = (client.clone(), options.identity.clone());
         write::events::run(client, identity, notes, shutdown.clone())
     });
     let inputs = driver::Inputs { events: told, streams: answers, leading: leads.clone(), expected: loaders, again };
-    let world = Cluster::new(writes, news, secrets, config_maps, options.node_grace);
     if options.webhook.is_some() {
-        let wiring = webhook::trust::Wiring { authority: trusted, classes: world.classes(), leading: leads.clone() };
+        let wiring = webhook::trust::Wiring { authority: trusted, classes: world.classes(), leading: holds };
         let gate = readiness.gate("webhook trust");
         tasks.spawn("webhook trust", webhook::trust::run(client.clone(), wiring, gate, shutdown.clone()));
     }

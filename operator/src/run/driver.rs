@@ -154,6 +154,10 @@ impl<W: World> Driver<W> {
                 },
                 changed = leading.changed() => match changed {
                     Ok(()) => {
+                        // What the sources have told before, a leader knows.
+                        for _ in 0..events.len() {
+                            events.try_recv().into_iter().for_each(|event| self.event(event));
+                        }
                         let leads = *leading.borrow_and_update();
                         self.lead(leads);
                     }

@@ -164,6 +164,22 @@ async fn only_the_replica_that_leads_writes_and_a_new_one_writes_what_is_outstan
     bench.wait(|notes| notes.steps_down == 1).await;
 }
 
+/// Which of two inputs is looked at first is up to chance: it must not matter.
+#[tokio::test]
+async fn a_new_leader_knows_what_was_told_before() {
+    for _ in 0..20 {
+        let mut bench = Bench::start(false);
+        bench.list(&Kind::ALL).await;
+        bench.synced.wait_for(|synced| *synced).await.unwrap();
+        bench.all_taken().await;
+        bench.events.try_send(SourceEvent::Delete(ObjectKey::new(Kind::Ingress, "default", "web"))).unwrap();
+        bench.leading.send_replace(true);
+        bench.wait(has_status).await;
+        let service = Target::Service(Name::new("default", "cilium-ingress-web"));
+        assert!(!bench.seen.0.lock().writes.contains(&service), "its Ingress was gone before");
+    }
+}
+
 #[tokio::test]
 async fn a_new_leader_says_what_stands_and_after_that_what_is_new() {
     let mut bench = Bench::start(false);
