@@ -33,11 +33,16 @@ fn tcp(ctx: &TcContext, place: Place, marks: &Marks, segment: &Segment) -> Optio
         // By the device before this one, a port of this bridge. It stays so.
         return Some(());
     }
+    // SAFETY: the running program's context.
+    if !segment.is_syn() && unsafe { Socket::of_connection(ctx.as_ptr(), &segment.flow) }.is_some() {
+        mark::set(ctx, marks, marks.taken);
+        return Some(());
+    }
     let visit = Visit { ctx, place, marks, segment, frontend, first: before != marks.taken };
     if segment.is_syn() {
         visit.syn()
     } else {
-        visit.later()
+        visit.stray()
     }
     Some(())
 }
@@ -94,15 +99,6 @@ impl Visit<'_> {
             self.count(Reason::Unassigned);
             self.give_up(Reason::Bypassed);
         }
-    }
-
-    #[inline(always)]
-    fn later(&self) {
-        // SAFETY: the running program's context.
-        if unsafe { Socket::of_connection(self.ctx.as_ptr(), &self.segment.flow) }.is_some() {
-            return self.mark(self.marks.taken);
-        }
-        self.stray();
     }
 
     /// A packet of no connection of the proxy's.

@@ -215,6 +215,11 @@ impl Bench {
         classifier(&mut self.ebpf, program).test_run(options).unwrap().duration
     }
 
+    /// How long a program ran by now, while somebody lets the kernel count that.
+    pub(crate) fn counted_time(&mut self, program: &str) -> Duration {
+        classifier(&mut self.ebpf, program).info().unwrap().run_time()
+    }
+
     /// Begins to watch, on one processor, since each has a pace of its own.
     pub(crate) fn watch(&mut self, interval: Duration, burst: Duration) {
         let this = Pid::from_raw(0);

@@ -1,13 +1,14 @@
 //! What each way through a program takes, with everything it needs in the processor's caches: run by the kernel a few thousand
-//! times in a row, and the quickest of many rows. Differences between lines are the price of what one has and the other not.
+//! times in a row, and the quickest of many rows. Differences between lines are the price of what one has and the other not; the
+//! first line is that of hardly any program. Beside it is what the kernel's own statistics say of the same runs.
 
 use std::{env, fs, time::Duration};
 
 use axoneme_bpf_common::{Failure, State};
-use nix::unistd::gettid;
+use aya::sys::{Stats, enable_stats};
 
 use crate::{
-    bench::{Bench, Connection, INGRESS, OBJECT},
+    bench::{Bench, INGRESS, OBJECT},
     packet::{ACK, SYN},
 };
 
@@ -23,40 +24,50 @@ const VARIABLE: &str = "AXONEME_BPF_OBJECT";
 fn cost_of_each_branch() {
     let other = env::var_os(VARIABLE).map(|file| fs::read(file).unwrap());
     let object = other.as_deref().unwrap_or(OBJECT);
-    println!("\nnanoseconds of one run of {}, thread {}", INGRESS[0], gettid());
     let [v4, v6] = [false, true].map(|v6| costs(object, v6));
-    println!("{:<44} {:>6} {:>6}", "", "IPv4", "IPv6");
+    println!("\n{:<44} {:>15} {:>15}", "nanoseconds of one run", "IPv4  counted", "IPv6  counted");
     for ((what, v4), (_, v6)) in v4.iter().zip(&v6) {
-        println!("{what:<44} {:>6} {:>6}", v4.as_nanos(), v6.as_nanos());
+        let [v4, counted_v4, v6, counted_v6] = [v4.0, v4.1, v6.0, v6.1].map(|time| time.as_nanos());
+        println!("{what:<44} {v4:>6} {counted_v4:>8} {v6:>6} {counted_v6:>8}");
     }
 }
 
-fn costs(object: &[u8], v6: bool) -> Vec<(&'static str, Duration)> {
-    let mut bench = Bench::of(object, v6);
-    let p = bench.packets();
-    let mut costs = Vec::new();
+/// Each way with its time, and with its time by statistics.
+fn costs(object: &[u8], v6: bool) -> Vec<(&'static str, (Duration, Duration))> {
+    let bench = &mut Bench::of(object, v6);
+    let (p, [program, _]) = (bench.packets(), INGRESS);
     bench.frontend(State::On, Failure::Bypass);
-    let mut add = |bench: &mut Bench, what, packet: &[u8]| costs.push((what, quickest(bench, packet)));
     let mut arp = p.tcp(ACK);
     arp[12..14].copy_from_slice(&[0x08, 0x06]);
-    add(&mut bench, "no IP", &arp);
-    add(&mut bench, "UDP", &p.udp());
-    add(&mut bench, "TCP to no frontend", &p.to_port(81).tcp(ACK));
+    let (around, syn, to_others) = (p.tcp(ACK), p.tcp(SYN), p.to_port(81).tcp(ACK));
+    let mut costs = vec![
+        ("from_host: a look at the mark", quickest(bench, "from_host", &around)),
+        ("no IP", quickest(bench, program, &arp)),
+        ("UDP", quickest(bench, program, &p.udp())),
+        ("TCP to no frontend", quickest(bench, program, &to_others)),
+    ];
     bench.keep(true);
-    add(&mut bench, "the same, where addresses are kept", &p.to_port(81).tcp(ACK));
+    costs.push(("the same, where addresses are kept", quickest(bench, program, &to_others)));
     bench.keep(false);
-    add(&mut bench, "SYN that nobody listens for: around", &p.tcp(SYN));
-    add(&mut bench, "packet of a connection that is not Envoy's", &p.tcp(ACK));
-    let listener = bench.listener();
-    add(&mut bench, "SYN to a listener", &p.tcp(SYN));
-    drop(listener);
-    let connection: Connection = bench.connection();
+    let connection = bench.connection();
     let mine = p.with_client_port(connection.client_port());
-    add(&mut bench, "packet of an open connection", &mine.tcp(ACK));
-    add(&mut bench, "SYN that meets an older connection", &mine.tcp(SYN));
+    costs.push(("packet of an open connection", quickest(bench, program, &mine.tcp(ACK))));
+    costs.push(("SYN that meets an older connection", quickest(bench, program, &mine.tcp(SYN))));
+    drop(connection);
+    costs.push(("packet of a connection that is not Envoy's", quickest(bench, program, &around)));
+    costs.push(("SYN that nobody listens for: around", quickest(bench, program, &syn)));
+    let _listener = bench.listener();
+    costs.push(("SYN to a listener", quickest(bench, program, &syn)));
     costs
 }
 
-fn quickest(bench: &mut Bench, packet: &[u8]) -> Duration {
-    (0..ROWS).map(|_| bench.time(INGRESS[0], packet, RUNS)).min().unwrap()
+fn quickest(bench: &mut Bench, program: &str, packet: &[u8]) -> (Duration, Duration) {
+    let time = (0..ROWS).map(|_| bench.time(program, packet, RUNS)).min().unwrap();
+    let _counting = enable_stats(Stats::RunTime).unwrap();
+    let counted = (0..ROWS).map(|_| {
+        let before = bench.counted_time(program);
+        bench.time(program, packet, RUNS);
+        (bench.counted_time(program) - before) / RUNS
+    });
+    (time, counted.min().unwrap())
 }
