@@ -97,6 +97,19 @@ impl Cluster {
         command
     }
 
+    /// Runs helm as the administrator and returns what it prints.
+    ///
+    /// # Errors
+    /// When it fails; the error holds what it said.
+    pub fn helm(&self, args: &[&str]) -> Result<String> {
+        let mut command = Command::new(self.binaries.join("helm"));
+        // Its caches are the cluster's, not the user's.
+        for folder in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+            command.env(folder, self.state.join("helm"));
+        }
+        output(command.env("KUBECONFIG", self.kubeconfig()).args(args), None)
+    }
+
     /// The administrator's.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
@@ -152,6 +165,20 @@ impl Cluster {
         self.kubectl(&["delete", "namespace", namespace, "--wait=false"]).map(drop)
     }
 
+    /// Deletes the Service of shared mode and its slice, which stay when the last Ingress goes.
+    ///
+    /// # Errors
+    /// When kubectl fails, or the nodes do not forget the Ingresses: whose operator still knows one would heal it.
+    pub fn leave_the_shared_address(&self) -> Result<()> {
+        self.nodes_are_clean()?;
+        self.delete_shared_service()
+    }
+
+    fn delete_shared_service(&self) -> Result<()> {
+        let shared = ["service/cilium-ingress", "endpointslice/cilium-ingress"];
+        self.kubectl(&[&["delete", "--ignore-not-found", "-n", NAMESPACE], &shared[..]].concat()).map(drop)
+    }
+
     /// Its name: part of the names of its namespaces and control groups.
     #[must_use]
     pub fn name(&self) -> String {
@@ -167,7 +194,8 @@ impl Cluster {
     pub(crate) fn sweep(&self) -> Result<()> {
         self.kubectl(&["delete", "namespace", "-l", TEST_LABEL, "--wait"])?;
         let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/article");
-        self.kubectl(&["delete", "-f", example, "--ignore-not-found", "--wait"]).map(drop)
+        self.kubectl(&["delete", "-f", example, "--ignore-not-found", "--wait"])?;
+        self.delete_shared_service()
     }
 
     /// Waits until all pods of a namespace are Ready and its deployments have what they want.

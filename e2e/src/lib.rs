@@ -5,15 +5,18 @@
 
 pub mod ask;
 pub mod audit;
+pub mod beside;
 pub mod certificates;
 pub mod cluster;
 pub mod curl;
 pub mod diagnose;
 pub mod objects;
 pub mod theme;
+pub mod traces;
 pub mod wait;
 
 pub use ask::{Answer, From};
+pub use beside::beside;
 pub use cluster::Cluster;
 pub use diagnose::scenario;
 pub use wait::until;

@@ -1,15 +1,11 @@
 //! A config that kills Envoy, on a real cluster: the container does not restart, everything else serves again at once, and the
 //! object says why it does not.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use axoneme_e2e::{
-    Cluster, From,
+    Cluster, From, beside,
     cluster::{NAMESPACE as INSTALLED, NODES},
     scenario, until,
 };
@@ -59,41 +55,26 @@ fn a_config_that_kills_envoy_harms_itself_alone() -> Result<()> {
 
 /// Applies a deadly version while both nodes are asked, until the object says what it is. Returns when the last request failed.
 fn crash(cluster: &Cluster, url: &str, version: &str) -> Result<Duration> {
-    let stop = AtomicBool::new(false);
     let start = Instant::now();
-    let (told, asked) = thread::scope(|scope| {
-        let probes = NODES.map(|node| scope.spawn(|| probe(cluster, node, url, start, &stop)));
-        let told = cluster.apply(NAMESPACE, &DEADLY.replace("VERSION", version)).and_then(|()| {
-            until("the object says ProxyCrashed", SOON, || {
-                let config = cluster.get_json(&["ciliumenvoyconfig", "-n", NAMESPACE, "deadly"])?;
-                let fresh = config["status"]["observedGeneration"] == config["metadata"]["generation"];
-                let conditions = config["status"]["conditions"].as_array().into_iter().flatten();
-                let crashed = conditions.into_iter().any(|condition| condition["reason"] == "ProxyCrashed");
-                let everywhere = config["status"].to_string().contains("0/2 nodes");
-                ensure!(fresh && crashed && everywhere, "{}", config["status"]);
-                Ok(())
-            })
-        });
-        stop.store(true, Ordering::Relaxed);
-        (told, probes.map(|probe| probe.join().map_err(|_| anyhow!("a client panicked"))))
-    });
-    told?;
-    let mut last = Duration::ZERO;
-    for asked in asked {
-        last = last.max(asked??);
-    }
-    Ok(last)
-}
-
-/// Asks without a pause: when the last request that Envoy did not answer was over.
-fn probe(cluster: &Cluster, node: &str, url: &str, start: Instant, stop: &AtomicBool) -> Result<Duration> {
-    let mut last = Duration::ZERO;
-    while !stop.load(Ordering::Relaxed) {
+    let ask = |node: &&str, last: &mut Duration| {
         if !cluster.ask(From::Host(node), url).is_ok_and(|answer| answer.body == "served\n") {
-            last = start.elapsed();
+            *last = start.elapsed();
         }
-    }
-    Ok(last)
+        Ok(())
+    };
+    let ((), failed) = beside(&NODES, ask, || {
+        cluster.apply(NAMESPACE, &DEADLY.replace("VERSION", version))?;
+        until("the object says ProxyCrashed", SOON, || {
+            let config = cluster.get_json(&["ciliumenvoyconfig", "-n", NAMESPACE, "deadly"])?;
+            let fresh = config["status"]["observedGeneration"] == config["metadata"]["generation"];
+            let conditions = config["status"]["conditions"].as_array().into_iter().flatten();
+            let crashed = conditions.into_iter().any(|condition| condition["reason"] == "ProxyCrashed");
+            let everywhere = config["status"].to_string().contains("0/2 nodes");
+            ensure!(fresh && crashed && everywhere, "{}", config["status"]);
+            Ok(())
+        })
+    })?;
+    Ok(failed.into_iter().max().unwrap_or_default())
 }
 
 /// Waits until Envoy is known to live with all that there is: only then a death has one suspect.

@@ -9,19 +9,30 @@ use axoneme_e2e::{
     scenario, until,
 };
 
+/// Each program by the name that the kernel keeps of it, its user, and its capabilities, as bits of include/uapi/linux/capability.h:
+/// NET_BIND_SERVICE 10, NET_ADMIN 12, NET_RAW 13, PERFMON 38, BPF 39.
+const PROGRAMS: [(&str, &str, &[u32]); 4] = [
+    ("axoneme-node", "0", &[12, 38, 39]),
+    ("supervisor", "0", &[10, 13]),
+    ("envoy", "0", &[10, 13]),
+    ("axoneme-operato", "65532", &[]),
+];
+
 #[test]
-fn the_nodes_pod_has_no_more_rights_than_it_needs() -> Result<()> {
+fn nobody_has_more_rights_than_needed() -> Result<()> {
     scenario("rights", |cluster| {
-        // Bits of include/uapi/linux/capability.h: NET_BIND_SERVICE 10, NET_ADMIN 12, NET_RAW 13, PERFMON 38, BPF 39.
-        for (program, bits) in [("axoneme-node", &[12, 38, 39][..]), ("envoy", &[10, 13])] {
+        for (program, user, bits) in PROGRAMS {
             let allowed = bits.iter().fold(0_u64, |set, bit| set | 1 << bit);
+            let mut seen = 0;
             for node in NODES {
-                let status = cluster.exec(node, &["sh", "-c", &format!("cat /proc/$(pgrep -xo {program})/status")])?;
-                let set = field(&status, "CapEff:")?;
-                let effective = u64::from_str_radix(&set, 16).context("CapEff is no number")?;
-                ensure!(effective & !allowed == 0, "{program} on {node} has capabilities {set}");
-                println!("{program} on {node}: CapEff {set}, RSS {} kB", field(&status, "VmRSS:")?);
+                for pid in cluster.exec(node, &["sh", "-c", &format!("pgrep -x {program} || true")])?.lines() {
+                    confined(cluster, node, pid, user, allowed)
+                        .with_context(|| format!("{program}, process {pid} of {node}"))?;
+                    seen += 1;
+                }
             }
+            // A replica of the operator for each node, too.
+            ensure!(seen >= NODES.len(), "{seen} processes {program}");
         }
         let account = format!("--as=system:serviceaccount:{NAMESPACE}:axoneme-node");
         for (verb, kind) in
@@ -32,6 +43,28 @@ fn the_nodes_pod_has_no_more_rights_than_it_needs() -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// What the chart asks for is in force: capabilities, also those that a program could get again, the seccomp filter, no new privileges
+/// by programs that it starts, and a root that cannot be written to.
+fn confined(cluster: &Cluster, node: &str, pid: &str, user: &str, allowed: u64) -> Result<()> {
+    let status = cluster.exec(node, &["cat", &format!("/proc/{pid}/status")])?;
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        let has = field(&status, set)?;
+        let bits = u64::from_str_radix(&has, 16).with_context(|| format!("{set} is no number"))?;
+        ensure!(bits & !allowed == 0, "{set} {has}");
+    }
+    for (name, wanted) in [("NoNewPrivs:", "1"), ("Seccomp:", "2")] {
+        let is = field(&status, name)?;
+        ensure!(is == wanted, "{name} {is}");
+    }
+    let users = field(&status, "Uid:")?;
+    ensure!(users.split_whitespace().all(|it| it == user), "users {users}");
+    let mounts = cluster.exec(node, &["cat", &format!("/proc/{pid}/mounts")])?;
+    let root = mounts.lines().find(|line| line.split(' ').nth(1) == Some("/")).context("no root")?;
+    let options = root.split(' ').nth(3).unwrap_or_default();
+    ensure!(options.split(',').any(|it| it == "ro"), "the root is mounted {options}");
+    Ok(())
 }
 
 fn field(status: &str, name: &str) -> Result<String> {

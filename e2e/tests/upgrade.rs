@@ -2,14 +2,13 @@
 //! Envoy answers each.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use axoneme_e2e::{
-    Cluster, From,
+    Cluster, From, beside,
     cluster::{NAMESPACE as INSTALLED, NODES},
     scenario, until,
 };
@@ -29,18 +28,16 @@ fn replaced_pods_of_the_nodes_fail_no_request() -> Result<()> {
         for from in &places {
             cluster.ask_until("the config serves", *from, &url, |answer| answer.body == "served\n")?;
         }
-        let (before, stop, start) = (pods(cluster)?, AtomicBool::new(false), Instant::now());
-        let (replaced, asked) = thread::scope(|scope| {
-            let (url, stop) = (&url, &stop);
-            let asking: Vec<_> =
-                places.iter().map(|from| scope.spawn(move || ask_until_stopped(cluster, *from, url, stop))).collect();
-            let replaced = replace(cluster);
-            stop.store(true, Ordering::Relaxed);
-            let asked = asking.into_iter().map(|asking| asking.join().map_err(|_| anyhow!("a client panicked"))?);
-            (replaced, asked.collect::<Result<Vec<usize>>>())
-        });
-        replaced?;
-        let asked = asked?;
+        let (before, start) = (pods(cluster)?, Instant::now());
+        let ask = |from: &From<'_>, asked: &mut usize| {
+            let failed = |what: String| format!("{from:?}, request {asked}, after {:?}: {what}", start.elapsed());
+            let answer = cluster.ask(*from, &url).map_err(|error| anyhow!(failed(format!("{error:#}"))))?;
+            ensure!(answer.body == "served\n" && answer.by_envoy(), failed(format!("{answer:?}")));
+            *asked += 1;
+            thread::sleep(Duration::from_millis(20));
+            Ok(())
+        };
+        let ((), asked) = beside(&places, ask, || replace(cluster))?;
         println!(
             "pods of {} nodes were replaced in {:?}; {asked:?} requests, none failed",
             NODES.len(),
@@ -64,19 +61,6 @@ fn replace(cluster: &Cluster) -> Result<()> {
         ensure!(leaving == 0 && pods.len() == NODES.len(), "{leaving} of {} pods are leaving", pods.len());
         Ok(())
     })
-}
-
-fn ask_until_stopped(cluster: &Cluster, from: From<'_>, url: &str, stop: &AtomicBool) -> Result<usize> {
-    let (start, mut asked) = (Instant::now(), 0);
-    while !stop.load(Ordering::Relaxed) {
-        let answer = cluster.ask(from, url);
-        let failed = |what: String| format!("{from:?}, request {asked}, after {:?}: {what}", start.elapsed());
-        let answer = answer.map_err(|error| anyhow!(failed(format!("{error:#}"))))?;
-        ensure!(answer.body == "served\n" && answer.by_envoy(), failed(format!("{answer:?}")));
-        asked += 1;
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(asked)
 }
 
 /// Names of the nodes' pods.

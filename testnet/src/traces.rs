@@ -2,9 +2,11 @@
 
 use crate::{Namespace, Result};
 
+/// The commands of [`Namespace::traces`] for `sh -ec`, for nodes of other makers.
+///
 /// Counters of rules are no configuration, and how many connections are tracked is nobody's setting. The kernel gives a device
 /// its own routes when it comes to it.
-const TRACES: &str = "
+pub const TRACES: &str = "
     for family in -4 -6; do
         echo \"rules $family\"; ip $family rule
         echo \"routes $family\"; ip $family route show table all | grep -v -e fe80:: -e ff00::/8

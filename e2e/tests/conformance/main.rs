@@ -45,9 +45,7 @@ fn the_same_at_one_address_for_all() -> Result<()> {
         let class = shared::Class::make(cluster)?;
         theme::try_all(cluster, shared::CLASS, &[&host_rules::THEME, &path_rules::TABLE, &tls::THEME])?;
         theme::try_all(cluster, shared::CLASS, &[&path_rules::RULES])?;
-        // By then the operator knows that no Ingress is left, and does not heal what is deleted now.
-        cluster.nodes_are_clean()?;
         drop(class);
-        Ok(())
+        cluster.leave_the_shared_address()
     })
 }

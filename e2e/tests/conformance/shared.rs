@@ -5,7 +5,7 @@ use axoneme_e2e::{Cluster, cluster::NAMESPACE as INSTALLED};
 
 pub(crate) const CLASS: &str = "e2e-shared";
 
-/// The class, until it is dropped. The Service of all of them and its slice stay when the last Ingress goes, so they are deleted, too.
+/// The class, until it is dropped.
 pub(crate) struct Class<'a>(&'a Cluster);
 
 impl<'a> Class<'a> {
@@ -17,8 +17,7 @@ impl<'a> Class<'a> {
 
 impl Drop for Class<'_> {
     fn drop(&mut self) {
-        let service = ["service/cilium-ingress", "endpointslice/cilium-ingress"];
-        for object in ["ingressclass/e2e-shared", "configmap/e2e-shared"].into_iter().chain(service) {
+        for object in ["ingressclass/e2e-shared", "configmap/e2e-shared"] {
             if let Err(error) = self.0.kubectl(&["delete", "-n", INSTALLED, object, "--ignore-not-found"]) {
                 println!("{object} is still there: {error:#}");
             }
