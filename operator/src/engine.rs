@@ -7,18 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axoneme_envoy::Policy;
-use axoneme_xds::{Key, View, grpc::Views};
+use axoneme_xds::{View, grpc::Views};
 
 use crate::index::{Affected, Index};
-use crate::intents::{Audience, Delta, Intents, Rank, service_owner};
+use crate::intents::{Delta, Intents, Rank, service_owner};
 use crate::model::IngressDefaults;
-use crate::model::options::Mode;
-use crate::problem::{Problem, Reason};
-use crate::shared::place;
-use crate::source::{EnvoyConfig, Kind, Name, Object, ObjectKey, SourceEvent, Unreadable};
-use crate::translate::{Output, config, ingress};
+use crate::problem::Problem;
+use crate::source::{Kind, Name, Object, ObjectKey, SourceEvent, Unreadable};
 
 mod around;
+mod changes;
 mod demand;
 mod desired;
 mod modules;
@@ -27,14 +25,17 @@ mod progress;
 mod report;
 mod shared;
 pub mod status;
+mod translation;
 pub mod writes;
 
+pub use changes::{Changes, ProblemChange};
 pub use report::Report;
 pub use status::{ConditionDraft, ConfigStatus, ProgrammedReason};
 pub use writes::{DummySlice, IngressService, Owner, Target, Write};
 
 use demand::Demand;
-use shared::{Membership, SharedMode};
+use shared::SharedMode;
+use translation::State;
 use writes::Pending;
 
 /// Kinds that must have been listed before anything is written: what is not known yet must not look like deleted.
@@ -48,65 +49,6 @@ const NEEDED_FOR_WRITES: [Kind; 8] = [
     Kind::Service,
     Kind::EndpointSlice,
 ];
-
-/// What an event led to.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Changes {
-    /// Keys whose content, or visibility to some node, may have changed.
-    pub intents: BTreeSet<Key>,
-    /// Objects whose problems changed.
-    pub problems: BTreeMap<ObjectKey, ProblemChange>,
-    /// Secrets that objects name from now on (true), or that none names any more (false).
-    pub secrets: BTreeMap<Name, bool>,
-    /// ConfigMaps that classes name from now on, or no more, likewise.
-    pub config_maps: BTreeMap<Name, bool>,
-    /// What is to be written, at most one write per target. Nothing is told twice.
-    pub writes: Vec<Write>,
-}
-
-impl Changes {
-    /// Both, this one first.
-    pub fn merge(&mut self, later: Self) {
-        self.intents.extend(later.intents);
-        for (object, change) in later.problems {
-            let mine = self.problems.entry(object).or_default();
-            for problem in change.cleared {
-                let added = mine.added.len();
-                mine.added.retain(|it| *it != problem);
-                if mine.added.len() == added {
-                    mine.cleared.push(problem);
-                }
-            }
-            mine.added.extend(change.added);
-        }
-        self.problems.retain(|_, change| !change.added.is_empty() || !change.cleared.is_empty());
-        self.secrets.extend(later.secrets);
-        self.config_maps.extend(later.config_maps);
-        self.writes.extend(later.writes);
-    }
-}
-
-/// How the problems of one object changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProblemChange {
-    /// New ones: worth a log line and an Event.
-    pub added: Vec<Problem>,
-    /// Those that are no more.
-    pub cleared: Vec<Problem>,
-}
-
-/// What the engine keeps of an Ingress or Envoy config.
-#[derive(Debug, Default)]
-struct State {
-    /// Problems of the translation, conflicts aside.
-    problems: Vec<Problem>,
-    /// Of an Ingress: what its model was rendered to.
-    rendered: Option<ingress::Rendered>,
-    /// Of an Envoy config: its last good version.
-    good: Option<Box<config::Parsed>>,
-    /// Of an Envoy config: the version that was refused last, and why.
-    refused: Option<Box<(EnvoyConfig, Vec<Problem>)>>,
-}
 
 /// The engine. See the module's text.
 #[derive(Debug, Default)]
@@ -283,81 +225,6 @@ impl Engine {
             self.settle_writes(&owner, changes);
         }
         self.settle_shared_writes(changes);
-    }
-
-    /// Translates one object again and replaces what it offers. Notes the Services whose demand changed, and the
-    /// Secrets that are named now or no more.
-    fn translate(
-        &mut self,
-        owner: &ObjectKey,
-        endpoints: &mut BTreeSet<Name>,
-        named: &mut BTreeMap<Name, bool>,
-    ) -> Delta {
-        let mut state = self.states.remove(owner).unwrap_or_default();
-        let found = match owner.kind {
-            Kind::Ingress => {
-                let (found, membership) = self.translate_ingress(owner, &mut state).unzip();
-                self.shared.set(owner, membership.unwrap_or_default());
-                found
-            }
-            _ => self.translate_config(owner, &mut state),
-        };
-        let (rank, audience, output) = match found {
-            Some((created, audience, output)) => ((created, owner.clone()), audience, output),
-            None => ((0, owner.clone()), Audience::All, Output::default()),
-        };
-        let gone = output == Output::default() && state.good.is_none() && state.refused.is_none();
-        named.extend(self.index.note_secrets(owner, output.secrets));
-        let audience = Arc::new(audience);
-        endpoints.extend(self.demand.set(owner, &audience, output.endpoints));
-        state.problems = output.problems;
-        if !gone {
-            self.states.insert(owner.clone(), state);
-        }
-        self.intents.set(&rank, &audience, output.resources)
-    }
-
-    fn translate_ingress(&self, owner: &ObjectKey, state: &mut State) -> Option<((i64, Audience, Output), Membership)> {
-        let ingress = self.index.ingress(&owner.name)?;
-        let defaults = self.index.defaults(ingress, &self.defaults);
-        let place = place(ingress, &self.index, &defaults);
-        let translated = ingress::translate(ingress, &self.index, &defaults, place, state.rendered.take());
-        let ingress::Translated { mut output, rendered, hosts } = translated;
-        output.problems.extend(self.index.defaults_problems(ingress));
-        state.rendered = rendered;
-        let created = ingress.meta.created;
-        let membership = Membership { created, hosts, is_member: place.mode == Mode::Shared };
-        Some(((created, ingress::audience(&self.defaults), output), membership))
-    }
-
-    /// An invalid version changes nothing: the last good one stays in force, next to the problems of the new one.
-    fn translate_config(&self, owner: &ObjectKey, state: &mut State) -> Option<(i64, Audience, Output)> {
-        let Some(config) = self.index.config(owner) else {
-            (state.good, state.refused) = (None, None);
-            return None;
-        };
-        if state.good.as_ref().is_some_and(|good| good.config.same_spec(config)) {
-            state.refused = None;
-        } else if !state.refused.as_ref().is_some_and(|refused| refused.0.same_spec(config)) {
-            match config::parse(config, &self.policy) {
-                Ok(parsed) => (state.good, state.refused) = (Some(Box::new(parsed)), None),
-                Err(problems) => state.refused = Some(Box::new((config.clone(), problems))),
-            }
-        }
-        let mut output = Output::default();
-        let mut audience = Audience::All;
-        if let Some(good) = &state.good {
-            output = config::translate(good, &self.index);
-            audience = Audience::of(good.config.node_selector.as_ref());
-        }
-        if let Some(refused) = &state.refused {
-            output.problems.clone_from(&refused.1);
-            if state.good.is_some() {
-                let why = "the last good version of this object stays in force";
-                output.problems.push(Problem::warning(Reason::Invalid, "", why));
-            }
-        }
-        Some((config.meta.created, audience, output))
     }
 
     fn set_endpoints(&mut self, service: &Name) -> Delta {

@@ -7,57 +7,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axoneme_envoy::ResourceKind;
-use axoneme_xds::{Key, Outcome, Resource, View};
+use axoneme_xds::{Key, Outcome, Resource};
 
-use crate::source::{Name, ObjectKey, Selector};
+use crate::source::{Name, ObjectKey};
 
 mod answers;
+mod audience;
 mod modules;
+mod programmed;
+mod view;
 
 pub use answers::{Programmed, Rejection};
+pub use audience::Audience;
+pub use view::NodeView;
 
-use answers::{Answers, Heard, Said};
+use answers::Answers;
 
 /// Seniority: creation time, then kind and name. The lowest wins.
 pub type Rank = (i64, ObjectKey);
-
-/// The nodes that something is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Audience {
-    /// Every node.
-    All,
-    /// Nodes whose labels match one of these.
-    Any(BTreeSet<Selector>),
-}
-
-impl Audience {
-    /// The nodes of an optional `nodeSelector`.
-    #[must_use]
-    pub fn of(selector: Option<&Selector>) -> Self {
-        selector.map_or(Self::All, |selector| Self::Any(BTreeSet::from([selector.clone()])))
-    }
-
-    /// Nodes of either.
-    #[must_use]
-    pub fn union(self, other: &Self) -> Self {
-        match (self, other) {
-            (Self::Any(mut mine), Self::Any(theirs)) => {
-                mine.extend(theirs.iter().cloned());
-                Self::Any(mine)
-            }
-            _ => Self::All,
-        }
-    }
-
-    /// Whether a node with these labels is meant.
-    #[must_use]
-    pub fn includes(&self, labels: &BTreeMap<String, String>) -> bool {
-        match self {
-            Self::All => true,
-            Self::Any(selectors) => selectors.iter().any(|selector| selector.matches(labels)),
-        }
-    }
-}
 
 /// One resource as its owner offers it.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,20 +42,6 @@ struct Offer {
     rank: Rank,
     audience: Arc<Audience>,
     intent: Intent,
-}
-
-/// What an owner offers for a key, and the older offers that may stand before it.
-struct Claim<'a> {
-    intent: &'a Intent,
-    audience: &'a Audience,
-    older: &'a [Offer],
-}
-
-impl Claim<'_> {
-    /// Whether a node with these labels gets what is offered.
-    fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.audience.includes(labels) && !self.older.iter().any(|offer| offer.audience.includes(labels))
-    }
 }
 
 /// What a mutation changed.
@@ -292,76 +245,6 @@ impl Intents {
         self.answers.note(node, outcome);
     }
 
-    /// Whether some node refused some version of what an owner offers. Costs what it offers.
-    #[must_use]
-    pub fn is_refused(&self, owner: &ObjectKey) -> bool {
-        let mut keys = self.owned.get(owner).into_iter().flatten();
-        keys.any(|key| self.answers.heard(key).is_some_and(Heard::is_refused))
-    }
-
-    /// How far an owner got. Costs what it offers times the nodes, a bit test each.
-    #[must_use]
-    pub fn programmed(&self, owner: &ObjectKey) -> Programmed {
-        let keys = self.owned.get(owner).into_iter().flatten();
-        self.programmed_of(keys.map(|key| (owner, key)))
-    }
-
-    /// How far some resources got, each with its owner. Costs them times the nodes.
-    pub fn programmed_of<'a>(&'a self, resources: impl Iterator<Item = (&'a ObjectKey, &'a Key)>) -> Programmed {
-        let claim = |(owner, key)| Some((key, self.claim(key, owner)?, self.answers.heard(key)));
-        let claims: Vec<_> = resources.filter_map(claim).collect();
-        let mine = |node: &str| {
-            let labels = self.labels(node);
-            claims.iter().filter(move |(_, claim, _)| claim.holds(labels))
-        };
-        let mut sum = Programmed::default();
-        for (node, voice) in self.answers.present() {
-            let (mut meant, mut waits, refusals) = (false, false, sum.rejections.len());
-            for (key, claim, heard) in mine(node) {
-                meant = true;
-                match heard.map_or(Said::Nothing, |heard| heard.said(voice, &claim.intent.resource.version)) {
-                    Said::Runs => {}
-                    Said::Nothing => waits |= claim.intent.awaited,
-                    Said::Refuses(message) => {
-                        let (node, resource, message) = (node.clone(), key.1.clone(), message.clone());
-                        sum.rejections.push(Rejection { node, resource, message });
-                    }
-                }
-            }
-            let refused = sum.rejections.len() > refusals;
-            sum.nodes += usize::from(meant);
-            sum.done += usize::from(meant && !waits && !refused);
-            if waits && !refused {
-                sum.waiting.push(node.clone());
-            }
-        }
-        for node in self.absent_nodes().filter(|node| mine(node).next().is_some()) {
-            sum.nodes += 1;
-            sum.absent.push(node.clone());
-        }
-        sum
-    }
-
-    /// Which nodes refuse one resource as an owner offers it now, and why. Costs the nodes.
-    #[must_use]
-    pub fn rejections(&self, owner: &ObjectKey, key: &Key) -> Vec<Rejection> {
-        let (Some(claim), Some(heard)) = (self.claim(key, owner), self.answers.heard(key)) else { return Vec::new() };
-        let nodes = self.answers.present().filter(|(node, _)| claim.holds(self.labels(node)));
-        let rejection = |(node, voice): (&Arc<str>, _)| match heard.said(voice, &claim.intent.resource.version) {
-            Said::Refuses(message) => {
-                Some(Rejection { node: node.clone(), resource: key.1.clone(), message: message.clone() })
-            }
-            Said::Runs | Said::Nothing => None,
-        };
-        nodes.filter_map(rejection).collect()
-    }
-
-    fn claim(&self, key: &Key, owner: &ObjectKey) -> Option<Claim<'_>> {
-        let offers = self.offers(&key.0, &key.1);
-        let at = offers.iter().position(|offer| offer.rank.1 == *owner)?;
-        Some(Claim { intent: &offers[at].intent, audience: &offers[at].audience, older: &offers[..at] })
-    }
-
     fn labels(&self, node: &str) -> &BTreeMap<String, String> {
         self.labels.get(node).unwrap_or_else(|| modules::labels_of_none(self.has_module(node)))
     }
@@ -380,49 +263,6 @@ impl Intents {
     /// Resources offered, by type URL.
     pub fn counts(&self) -> impl Iterator<Item = (&Arc<str>, usize)> {
         self.offers.iter().map(|(type_url, names)| (type_url, names.len()))
-    }
-}
-
-/// The resources that one node may see. Nothing is copied: a view is a pair of references.
-#[derive(Clone, Copy, Debug)]
-pub struct NodeView<'a> {
-    intents: &'a Intents,
-    labels: &'a BTreeMap<String, String>,
-}
-
-impl<'a> NodeView<'a> {
-    fn winner(&self, type_url: &str, name: &str) -> Option<&'a Offer> {
-        self.intents.offers(type_url, name).iter().find(|offer| offer.audience.includes(self.labels))
-    }
-
-    /// Everything, in order of type and name.
-    pub fn iter(&self) -> impl Iterator<Item = &'a Resource> {
-        self.owned().map(|(_, resource)| resource)
-    }
-
-    /// Everything with its owner, in order of type and name.
-    pub fn owned(&self) -> impl Iterator<Item = (&'a ObjectKey, &'a Resource)> {
-        let labels = self.labels;
-        let offers = self.intents.offers.values().flat_map(BTreeMap::values);
-        let seen = offers.filter_map(|offers| offers.iter().find(|offer| offer.audience.includes(labels)));
-        seen.map(|offer| (&offer.rank.1, &offer.intent.resource))
-    }
-}
-
-impl View for NodeView<'_> {
-    fn get(&self, type_url: &str, name: &str) -> Option<Resource> {
-        self.winner(type_url, name).map(|offer| offer.intent.resource.clone())
-    }
-
-    fn names(&self, type_url: &str) -> Vec<Arc<str>> {
-        let names = self.intents.offers.get(type_url).into_iter().flatten();
-        let seen = names.filter(|(_, offers)| offers.iter().any(|offer| offer.audience.includes(self.labels)));
-        seen.map(|(name, _)| name.clone()).collect()
-    }
-
-    fn follow(&self, type_url: &str, name: &str) -> Option<Key> {
-        let endpoints = self.winner(type_url, name)?.intent.endpoints.clone()?;
-        Some((axoneme_xds::type_urls::ENDPOINTS.into(), endpoints))
     }
 }
 

@@ -4,7 +4,7 @@
 //! Nothing is stored here. Objects are reduced as they are decoded, so that what is not needed (managed fields, status of
 //! nodes, images) is gone before the next one comes.
 
-use std::{convert::Infallible, fmt::Debug, pin::pin};
+use std::{fmt::Debug, pin::pin};
 
 use axoneme_api::cec::{CiliumClusterwideEnvoyConfig, CiliumEnvoyConfig};
 use futures::Stream;
@@ -75,10 +75,7 @@ pub struct Wiring {
 pub fn spawn(client: &Client, namespace: &str, wiring: Wiring, readiness: &Readiness, tasks: &mut Supervisor) {
     let Wiring { events, secrets, config_maps, expected, leading, leads, classes } = wiring;
     let attention = Attention::new(leading, classes);
-    tasks.spawn("takeover", {
-        let (attention, shutdown) = (attention.clone(), tasks.shutdown());
-        async move { Ok::<_, Infallible>(attention.follow(leads, shutdown).await) }
-    });
+    tasks.spawn("takeover", attention.clone().follow(leads, tasks.shutdown()));
     let all = Config::default().timeout(WATCH_SECONDS);
     let mut watches = Watches { client, events: &events, attention: &attention, readiness, tasks };
     watches.spawn(Kind::IngressClass, all.clone(), |it: &IngressClass| Object::IngressClass(it.into()));

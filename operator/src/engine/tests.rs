@@ -4,6 +4,7 @@ use axoneme_xds::{Outcome, type_urls};
 
 use super::*;
 use crate::file_source::Folder;
+use crate::problem::Reason;
 use crate::source;
 use crate::source::{LoadBalancerAddress, Object};
 

@@ -1,7 +1,7 @@
-use axoneme_xds::type_urls::CLUSTER;
+use axoneme_xds::{View, type_urls::CLUSTER};
 
 use super::*;
-use crate::source::Kind;
+use crate::source::{Kind, Selector};
 
 fn owner(name: &str, created: i64) -> Rank {
     (created, ObjectKey::new(Kind::CiliumEnvoyConfig, "default", name))

@@ -1,7 +1,5 @@
 //! Ingress as it is decoded: nothing but whose it is. Which classes are ours, the index knows.
 
-use std::borrow::Cow;
-
 use k8s_openapi::{api::networking::v1::Ingress, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::Resource;
 use serde::{Deserialize, Deserializer};
@@ -9,7 +7,8 @@ use serde::{Deserialize, Deserializer};
 use crate::source::PackedIngress;
 
 /// An Ingress, packed, and of its metadata what a watch needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Resource)]
+#[resource(inherit = Ingress)]
 pub(super) struct IngressView {
     metadata: ObjectMeta,
     pub(super) packed: PackedIngress,
@@ -25,35 +24,6 @@ impl<'de> Deserialize<'de> for IngressView {
             ..ObjectMeta::default()
         };
         Ok(Self { metadata, packed })
-    }
-}
-
-impl Resource for IngressView {
-    type DynamicType = ();
-    type Scope = <Ingress as Resource>::Scope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        Ingress::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        Ingress::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        Ingress::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        Ingress::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
     }
 }
 

@@ -1,7 +1,5 @@
 //! Node as it is decoded: of a large object that changes every few minutes only what matters.
 
-use std::borrow::Cow;
-
 use k8s_openapi::{
     api::core::v1::{Node, NodeStatus},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -12,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::source::{self, Meta};
 
 /// A Node without its spec, and of its status what [`source::Node`] looks at.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, Resource)]
+#[resource(inherit = Node)]
 pub struct NodeView {
     #[serde(default)]
     metadata: ObjectMeta,
@@ -27,35 +26,6 @@ struct StatusView {
     addresses: Option<Vec<k8s_openapi::api::core::v1::NodeAddress>>,
     #[serde(default)]
     conditions: Option<Vec<k8s_openapi::api::core::v1::NodeCondition>>,
-}
-
-impl Resource for NodeView {
-    type DynamicType = ();
-    type Scope = <Node as Resource>::Scope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        Node::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        Node::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        Node::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        Node::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
 }
 
 impl From<&NodeView> for source::Node {

@@ -3,7 +3,7 @@
 //! An event that comes alone wakes everything from the socket to the engine, which takes longer than looking at it. Where nobody
 //! waits, a watch rests, and what comes meanwhile is read in one go. Nothing is lost: it waits in the connection.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use futures::{Stream, StreamExt as _};
 use tokio::{
@@ -45,7 +45,11 @@ impl Attention {
     }
 
     /// Tells `leads` what the lease says, until `shutdown`; that this replica leads, when every watch has read what had come.
-    pub(super) async fn follow(mut self, leads: watch::Sender<bool>, shutdown: CancellationToken) {
+    pub(super) async fn follow(
+        mut self,
+        leads: watch::Sender<bool>,
+        shutdown: CancellationToken,
+    ) -> Result<(), Infallible> {
         let mut resting = self.resting.subscribe();
         let follow = async {
             loop {
@@ -68,6 +72,7 @@ impl Attention {
             () = shutdown.cancelled() => {}
             () = follow => {}
         }
+        Ok(())
     }
 
     fn is_foreign(&self, event: &SourceEvent) -> bool {

@@ -4,21 +4,26 @@
 
 use std::time::{Duration, Instant};
 
-use axoneme_xds::{Outcome, grpc::Hub};
+use axoneme_xds::grpc::Hub;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{
     departures::Departures,
     streams::{Streams, Told},
+    told::{describe, log, note},
 };
 use crate::{
-    Changes, Engine, Kind, ObjectKey, Problem, ProblemChange, Severity, SourceEvent, Write,
-    kube_source::loaders::Expected, metrics, serve::Heard, timer::at,
+    Changes, Engine, Kind, ObjectKey, Problem, ProblemChange, SourceEvent, Write, kube_source::loaders::Expected,
+    metrics, serve::Heard, timer::at,
 };
 
 mod departures;
 mod streams;
+mod told;
+mod world;
+
+pub use world::World;
 
 /// Answers of many nodes make one status: how long to wait for more of them.
 const STATUS_PAUSE: Duration = Duration::from_millis(200);
@@ -29,38 +34,6 @@ const GATHERING_PAUSE: Duration = Duration::from_secs(1);
 pub const NODE_GRACE: Duration = Duration::from_secs(30);
 /// Answers that are taken in one go.
 const ANSWERS: usize = 256;
-
-/// The world around the engine: a cluster, or a machine of its own.
-pub trait World: Send + 'static {
-    /// Hands an event to the engine. What the world knows of the result at once, it hands over too.
-    fn apply(&mut self, engine: &mut Engine, event: SourceEvent) -> Changes {
-        engine.apply(event)
-    }
-
-    /// How long nodes may take to come to a replica that has just begun to lead. Statuses wait for them, so that a change of
-    /// the leader shows in none.
-    fn gathering(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    /// How long what a node said stands after its stream ended, and again after it came back.
-    fn node_grace(&self) -> Duration {
-        NODE_GRACE
-    }
-
-    /// These have to be written. Called only while this replica leads.
-    fn write(&mut self, writes: Vec<Write>);
-
-    /// Another replica writes from now on.
-    fn step_down(&mut self);
-
-    /// The problems of an object changed. Called only while this replica leads. Those that are `standing` may have been told
-    /// by the one that led before.
-    fn problems(&mut self, engine: &Engine, object: &ObjectKey, change: &ProblemChange, standing: bool);
-
-    /// What a person may look at changed.
-    fn changed(&mut self);
-}
 
 /// What the driver listens to.
 #[derive(Debug)]
@@ -385,46 +358,6 @@ impl<W: World> Driver<W> {
 fn standing(engine: &Engine) -> impl Iterator<Item = (&ObjectKey, ProblemChange)> {
     let news = |problems: &Vec<Problem>| ProblemChange { added: problems.clone(), cleared: Vec::new() };
     engine.problems().iter().map(move |(object, problems)| (object, news(problems)))
-}
-
-fn describe(event: &SourceEvent) -> &'static str {
-    match event {
-        SourceEvent::Apply(_) => "apply",
-        SourceEvent::Delete(_) => "delete",
-        SourceEvent::Unreadable(_) => "unreadable",
-        SourceEvent::Reset { .. } => "reset",
-    }
-}
-
-fn log(object: &ObjectKey, change: &ProblemChange) {
-    for problem in &change.added {
-        let (reason, field) = (problem.reason.as_str(), &problem.field);
-        match problem.severity {
-            Severity::Error => tracing::warn!(%object, reason, field, message = problem.message, "problem"),
-            Severity::Warning => tracing::info!(%object, reason, field, message = problem.message, "warning"),
-        }
-    }
-    for problem in &change.cleared {
-        tracing::info!(%object, reason = problem.reason.as_str(), field = problem.field, "problem solved");
-    }
-}
-
-fn note(node: &str, outcome: &Outcome, owners: &[ObjectKey]) {
-    match outcome {
-        Outcome::Acked { type_url, name, version } => {
-            ::metrics::counter!(metrics::ACKS, "type" => short(type_url)).increment(1);
-            tracing::debug!(node, type_url = %type_url, name = %name, ?version, "programmed");
-        }
-        Outcome::Nacked { type_url, name, message, .. } => {
-            ::metrics::counter!(metrics::NACKS, "type" => short(type_url)).increment(1);
-            tracing::warn!(node, type_url = %type_url, name = %name, ?owners, message, "the node rejected a resource");
-        }
-    }
-}
-
-/// The last part of a type URL: `Listener`.
-fn short(type_url: &str) -> String {
-    type_url.rsplit('.').next().unwrap_or(type_url).to_owned()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axoneme_xds::grpc;
+use axoneme_xds::{Outcome, grpc};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
