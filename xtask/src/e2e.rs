@@ -70,18 +70,25 @@ impl E2e {
         };
         up.run()?;
         which.load(archives)?;
+        remember(which, up.workers)?;
         install(which)?;
-        if self.install { Ok(()) } else { self.test(which) }
+        if self.install {
+            return Ok(());
+        }
+        self.test(which, &self.tests, &[])?;
+        // The next run with --keep would have nothing to test.
+        if self.keep { Ok(()) } else { self.test(which, &["--test", "uninstall"].map(str::to_owned), &["--ignored"]) }
     }
 
-    fn test(&self, which: &Which) -> Result<()> {
+    fn test(&self, which: &Which, tests: &[String], options: &[&str]) -> Result<()> {
         shell::run(shell::cargo().args(["build", "--quiet", "--package", "axonctl"]))?;
         let mut cargo = shell::cargo();
         cargo
             .args(["test", "--package", "axoneme-e2e", "--features", "cluster", "--no-fail-fast"])
-            .args(&self.tests)
+            .args(tests)
             // One at a time: each ends with a look at whether anything is left in the whole cluster.
-            .args(["--", "--test-threads=1", "--nocapture"]);
+            .args(["--", "--test-threads=1", "--nocapture"])
+            .args(options);
         shell::run(tell(&mut cargo, which)?)
     }
 }
@@ -94,6 +101,19 @@ pub(crate) fn tell<'a>(command: &'a mut Command, which: &Which) -> Result<&'a mu
         .env("AXONEME_E2E_ECHO", images::binary(PROFILE, "axoneme-echo")?)
         .env("AXONEME_E2E_AXONCTL", paths::target().join("debug/axonctl"))
         .env("AXONEME_E2E_REPORT", paths::target().join("e2e-report")))
+}
+
+/// Keeps what the nodes are like before the charts are installed for the first time, for the test that takes them off again.
+fn remember(which: &Which, workers: u8) -> Result<()> {
+    for node in (1..=workers).map(|number| format!("node{number}")) {
+        let before = which.state()?.join(&node).join("before.txt");
+        if !before.exists() {
+            let traces =
+                shell::output(which.script("exec.sh")?.arg(&node).args(["sh", "-ec", axoneme_testnet::TRACES]))?;
+            fs::write(&before, traces).with_context(|| format!("cannot write {}", before.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Installs both charts, or brings them up to date; what ran before is replaced by the images just loaded.

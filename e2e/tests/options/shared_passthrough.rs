@@ -44,7 +44,11 @@ pub(crate) const THEME: Theme = Theme {
 
         // Nobody else gets the name meanwhile, and who wants it reads why. Of two that are born in one second the first by name is older.
         place.cluster.apply(&place.namespace, &ingress("wants", THROUGH, "echo", 80).to_string())?;
-        place.event("wants", "RouteConflict", &format!("{}/through is older and has host {THROUGH}", place.namespace))?;
+        place.event(
+            "wants",
+            "RouteConflict",
+            &format!("{}/through is older and has host {THROUGH}", place.namespace),
+        )?;
         passes()?;
         // It takes over when the older one goes: nothing is left of passing through, and our certificate is shown.
         place.kubectl(&["delete", "ingress", "through"])?;
