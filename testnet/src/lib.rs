@@ -26,6 +26,7 @@ mod error;
 mod folder;
 pub mod http;
 mod iptables;
+mod ipvs;
 mod lab;
 pub mod manifest;
 pub mod mesh;
@@ -36,6 +37,7 @@ mod process;
 mod program;
 mod service;
 mod traces;
+pub mod wireguard;
 
 pub use address::Dual;
 pub use deadly::deadly;

@@ -3,7 +3,11 @@
 //! A machine has Debian's kernel and, as its only file system, an archive in memory: the tests, the tools that they run, and the
 //! kernel's modules for networks. It runs the tests and ends with what came of them.
 
-use std::time::Instant;
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::Instant,
+};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -17,7 +21,7 @@ mod package;
 mod programs;
 
 use image::Image;
-use package::Kernel;
+use package::{Files, Kernel};
 use programs::Programs;
 
 /// Run the loader's tests on kernels of Debian, in virtual machines: TCX on 6.12, clsact on 6.1.
@@ -32,7 +36,7 @@ pub(crate) struct Kernels {
     #[arg(long)]
     kvm: bool,
     /// Seconds that one machine may take.
-    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     limit: u32,
 }
 
@@ -42,23 +46,28 @@ impl Kernels {
         let kernels = package::known(&self.versions)?;
         embed::build()?;
         let programs = programs::build()?;
-        let mut lines = Vec::new();
-        let mut failed = false;
-        for kernel in &kernels {
-            let start = Instant::now();
-            let outcome = self.test(kernel, &programs);
-            failed |= outcome.is_err();
-            let words = outcome.map_or_else(|error| format!("{error:#}"), |()| "passed".to_owned());
-            lines.push(format!("{:>7.1} s  Linux {:<6} {words}", start.elapsed().as_secs_f32(), kernel.series));
-        }
-        println!("\n{}", lines.join("\n"));
-        if failed { bail!("not every kernel passed") } else { Ok(()) }
+        let images = kernels.iter().map(|kernel| self.image(kernel, &programs)).collect::<Result<Vec<_>>>()?;
+        // Side by side: a test waits for others half of the time.
+        let passed = thread::scope(|scope| {
+            let machines: Vec<_> =
+                images.iter().map(|(files, archive)| scope.spawn(|| self.test(files, archive))).collect();
+            machines.into_iter().map(|machine| machine.join().unwrap_or_default()).collect::<Vec<bool>>()
+        });
+        if passed.contains(&false) { bail!("not every kernel passed") } else { Ok(()) }
     }
 
-    fn test(&self, kernel: &Kernel, programs: &Programs) -> Result<()> {
-        println!("\n== Linux {}", kernel.series);
+    fn image(&self, kernel: &Kernel, programs: &Programs) -> Result<(Files, PathBuf)> {
         let files = kernel.files()?;
-        let image = Image { kernel: &files, programs, filter: self.filter.as_deref() };
-        machine::run(&files.vmlinuz, &image.write()?, self.kvm, self.limit)
+        let archive = Image { kernel: &files, programs, filter: self.filter.as_deref() }.write()?;
+        Ok((files, archive))
+    }
+
+    /// Whether all tests passed; says so, and how long it took.
+    fn test(&self, kernel: &Files, archive: &Path) -> bool {
+        let start = Instant::now();
+        let outcome = machine::run(kernel, archive, self.kvm, self.limit);
+        let words = outcome.as_ref().map_or_else(|error| format!("{error:#}"), |()| "passed".to_owned());
+        println!("{:>7.1} s  Linux {:<6} {words}", start.elapsed().as_secs_f32(), kernel.series);
+        outcome.is_ok()
     }
 }

@@ -69,6 +69,8 @@ impl Kind {
 #[derive(Debug, Default)]
 pub(crate) struct Devices {
     pub(crate) devices: BTreeMap<u32, Device>,
+    /// The one that IPVS has the addresses of services on, if it is there.
+    pub(super) ipvs: Option<u32>,
     /// Global addresses by device.
     pub(crate) addresses: BTreeSet<(u32, IpAddr)>,
     /// The devices of default routes.
@@ -79,12 +81,35 @@ pub(crate) struct Devices {
 }
 
 impl Devices {
+    /// A device as it is now. The answer is whether IPVS came with it, which changes what belongs on all others.
+    pub(crate) fn set(&mut self, index: u32, device: Device) -> bool {
+        let is_new = device.name == IPVS && self.ipvs != Some(index);
+        if is_new {
+            self.ipvs = Some(index);
+        }
+        self.devices.insert(index, device);
+        is_new
+    }
+
+    /// A device is gone. The answer is whether IPVS went with it.
+    pub(crate) fn forget(&mut self, index: u32) -> bool {
+        self.devices.remove(&index);
+        self.ipvs.take_if(|ipvs| *ipvs == index).is_some()
+    }
+
+    /// All devices. Cost: all of them.
+    pub(crate) fn replace(&mut self, all: impl Iterator<Item = (u32, Device)>) {
+        self.devices = all.collect();
+        self.ipvs = self.devices.iter().find(|(_, device)| device.name == IPVS).map(|(index, _)| *index);
+    }
+
     /// The program that belongs on a device. Cost: independent of how many devices there are.
     ///
     /// A port of a bridge gets one, and so does the bridge: netfilter at the port drops the socket that was assigned there.
     pub(crate) fn hook(&self, index: u32) -> Option<Hook> {
         let device = self.devices.get(&index)?;
-        if matches(&self.ignored, &device.name) {
+        // A packet that we gave to the proxy would still be sent to a backend by IPVS, which then nobody answers.
+        if self.ipvs.is_some() || matches(&self.ignored, &device.name) {
             return None;
         }
         if device.kind == Kind::Loopback {
@@ -124,10 +149,11 @@ impl Devices {
     /// What this node has that the redirect cannot cope with, in sentences. Cost: all devices.
     pub(crate) fn unsupported(&self) -> Vec<String> {
         let all = self.devices.values();
-        let ipvs = all.clone().any(|device| device.name == IPVS).then(|| {
+        let ipvs = self.ipvs.map(|_| {
             format!(
-                "kube-proxy runs in ipvs mode ({IPVS} is there): IPVS takes packets to its addresses before a socket can, so \
-                 nobody is redirected to the proxy. Its nftables and iptables modes work"
+                "kube-proxy runs in ipvs mode ({IPVS} is there): IPVS takes packets to its addresses before a socket can. Nobody is \
+                 redirected to the proxy, and services are as they would be without us. kube-proxy's nftables and iptables \
+                 modes work"
             )
         });
         let in_vrf = all.filter(|device| device.kind == Kind::Physical && self.is_in_vrf(device)).map(|device| {
@@ -146,7 +172,7 @@ impl Devices {
     fn why_not(&self, device: &Device) -> &'static str {
         if matches(&self.ignored, &device.name) {
             "as --ignore-device says"
-        } else if device.name == IPVS || self.is_in_vrf(device) {
+        } else if self.ipvs.is_some() || self.is_in_vrf(device) {
             "not supported, see below"
         } else if device.master.is_some() {
             "its packets are seen at its master"
@@ -162,8 +188,11 @@ impl Devices {
     }
 
     /// The address that host processes speak from when the proxy takes their connections: one of a default route's device, else
-    /// any.
+    /// any. Beside IPVS there is none, which leaves them alone.
     pub(crate) fn source(&self, is_family: fn(&IpAddr) -> bool) -> Option<IpAddr> {
+        if self.ipvs.is_some() {
+            return None;
+        }
         let of_family = || self.addresses.iter().filter(|(_, address)| is_family(address));
         let on_uplink = of_family().find(|(index, _)| self.default_routes.contains(index));
         on_uplink.or_else(|| of_family().next()).map(|(_, address)| *address)
@@ -231,15 +260,30 @@ mod tests {
     fn what_the_redirect_cannot_cope_with_is_said() {
         assert_eq!(node().unsupported(), Vec::<String>::new());
         let mut node = node();
-        node.devices.insert(9, device("kube-ipvs0", Kind::Other, None));
-        node.devices.insert(10, device("red", Kind::Vrf, None));
-        node.devices.insert(11, device("eth2", Kind::Physical, Some(10)));
+        node.set(9, device("kube-ipvs0", Kind::Other, None));
+        node.set(10, device("red", Kind::Vrf, None));
+        node.set(11, device("eth2", Kind::Physical, Some(10)));
         let [ipvs, vrf] = node.unsupported().try_into().unwrap();
         assert!(ipvs.contains("ipvs mode") && vrf.starts_with("eth2 is in a VRF"), "{ipvs} {vrf}");
         let layout = node.layout();
         let why: Vec<_> = layout.devices[8..].iter().map(|it| it.left_alone.as_deref().unwrap_or_default()).collect();
         assert!(why[0].contains("not supported") && why[2].contains("not supported"), "{why:?}");
         assert_eq!(layout.unsupported.len(), 2);
+    }
+
+    #[test]
+    fn beside_ipvs_there_is_no_program() {
+        let mut node = node();
+        node.addresses = BTreeSet::from([(7, "192.168.0.2".parse().unwrap())]);
+        assert!(!node.set(9, device("dummy0", Kind::Other, None)));
+        let ipvs = || device("kube-ipvs0", Kind::Other, None);
+        assert!(node.set(10, ipvs()), "everything changes");
+        assert!(!node.set(10, ipvs()), "it was there");
+        assert_eq!((node.hook(1), node.hook(4), node.hook(7), node.source(IpAddr::is_ipv4)), (None, None, None, None));
+        assert!(!node.forget(9) && node.forget(10), "everything changes back");
+        assert!(node.hook(7).is_some() && node.source(IpAddr::is_ipv4).is_some() && node.unsupported().is_empty());
+        node.replace([(1, device("lo", Kind::Loopback, None)), (2, ipvs())].into_iter());
+        assert_eq!((node.hook(1), node.unsupported().len()), (None, 1));
     }
 
     #[test]

@@ -183,15 +183,22 @@ impl Watcher {
             RouteNetlinkMessage::NewLink(link) => {
                 let Some((index, device)) = messages::device(&link) else { return Ok(()) };
                 self.bridges.set(index, messages::link_address(&link), device.master)?;
-                self.devices.lock().devices.insert(index, device);
+                if self.devices.lock().set(index, device) {
+                    tracing::warn!("kube-proxy began its ipvs mode, beside which nobody can be redirected");
+                    return self.start_over().await;
+                }
                 // Also when nothing changed: an attachment that failed is tried again with every sign of life.
                 self.apply_device(index)
             }
             RouteNetlinkMessage::DelLink(link) => {
                 let Some((index, _)) = messages::device(&link) else { return Ok(()) };
-                self.devices.lock().devices.remove(&index);
+                let ipvs = self.devices.lock().forget(index);
                 self.near.forget_device(index)?;
                 self.bridges.forget(index)?;
+                if ipvs {
+                    tracing::warn!("kube-proxy left its ipvs mode: the redirect is on");
+                    return self.start_over().await;
+                }
                 self.apply_device(index)
             }
             RouteNetlinkMessage::NewAddress(address) => {
@@ -273,7 +280,7 @@ impl Watcher {
                 self.bridges.set(index, messages::link_address(link), device.master)?;
             }
         }
-        self.devices.lock().devices = links.iter().filter_map(messages::device).collect();
+        self.devices.lock().replace(links.iter().filter_map(messages::device));
         let addresses: Vec<_> = handle
             .address()
             .get()

@@ -16,7 +16,10 @@ use crate::{
 /// Commands, program type, hook and flags of `linux/bpf.h`.
 const PROG_LOAD: libc::c_int = 5;
 const PROG_ATTACH: libc::c_int = 8;
+const LINK_CREATE: libc::c_int = 28;
 const SCHED_CLS: u32 = 3;
+const XDP: u32 = 6;
+const XDP_ATTACH: u32 = 37;
 const TCX_INGRESS: u32 = 46;
 
 /// Where among those that are there.
@@ -26,15 +29,53 @@ enum Position {
     Last = 1 << 4,
 }
 
+/// Where the kernel runs a program of XDP, as flags of the link.
+#[derive(Clone, Copy)]
+pub(crate) enum Mode {
+    /// In the stack, before anything else.
+    Generic = 1 << 1,
+    /// In the device's driver, before there is a packet for the stack.
+    Driver = 1 << 2,
+}
+
+/// Puts a program of XDP on a device that lets every packet pass. It stays as long as what is returned.
+pub(crate) fn watch(node: &Namespace, device: &str, mode: Mode) -> OwnedFd {
+    const PASS: u32 = 2;
+    let loaded = load(XDP, &[instruction(0xb7, 0x00, 0, PASS), instruction(0x95, 0x00, 0, 0)]);
+    let mut link = [0_u32; 32];
+    link[..4].copy_from_slice(&[loaded.as_raw_fd().cast_unsigned(), index(node, device), XDP_ATTACH, mode as u32]);
+    let link = node.enter(|| bpf(LINK_CREATE, &link)).unwrap().unwrap();
+    // SAFETY: a descriptor that the kernel just made for us.
+    unsafe { OwnedFd::from_raw_fd(link) }
+}
+
+fn index(node: &Namespace, device: &str) -> u32 {
+    node.run("cat", [format!("/sys/class/net/{device}/ifindex")]).unwrap().trim().parse().unwrap()
+}
+
+fn instruction(code: u8, registers: u8, offset: i16, value: u32) -> u64 {
+    let [low, high] = offset.to_ne_bytes();
+    let mut bytes = [code, registers, low, high, 0, 0, 0, 0];
+    bytes[4..].copy_from_slice(&value.to_ne_bytes());
+    u64::from_ne_bytes(bytes)
+}
+
+fn load(kind: u32, program: &[u64]) -> OwnedFd {
+    let (code, license) = (program.as_ptr() as u64, c"GPL".as_ptr() as u64);
+    let mut load = [0_u32; 32];
+    (load[0], load[1]) = (kind, program.len() as u32);
+    for (at, address) in [(2, code), (4, license)] {
+        let words = address.to_ne_bytes();
+        for (word, bytes) in load[at..].iter_mut().zip(words.chunks_exact(4)) {
+            *word = u32::from_ne_bytes(bytes.try_into().unwrap());
+        }
+    }
+    // SAFETY: a descriptor that the kernel just made for us.
+    unsafe { OwnedFd::from_raw_fd(bpf(PROG_LOAD, &load).unwrap()) }
+}
+
 /// Attaches a program that sets a bit of every packet's mark and lets the next one run.
 fn attach(node: &Namespace, device: &str, bit: u32, position: Position) {
-    let index = node.run("cat", [format!("/sys/class/net/{device}/ifindex")]).unwrap().trim().parse::<u32>().unwrap();
-    let instruction = |code: u8, registers: u8, offset: i16, value: u32| {
-        let [low, high] = offset.to_ne_bytes();
-        let mut bytes = [code, registers, low, high, 0, 0, 0, 0];
-        bytes[4..].copy_from_slice(&value.to_ne_bytes());
-        u64::from_ne_bytes(bytes)
-    };
     // The mark is at offset 8 of the context, which is in register 1.
     let program = [
         instruction(0x61, 0x12, 8, 0),
@@ -43,19 +84,14 @@ fn attach(node: &Namespace, device: &str, bit: u32, position: Position) {
         instruction(0xb7, 0x00, 0, u32::MAX),
         instruction(0x95, 0x00, 0, 0),
     ];
-    let (code, license) = (program.as_ptr() as u64, c"GPL".as_ptr() as u64);
-    let mut load = [0_u32; 32];
-    (load[0], load[1]) = (SCHED_CLS, program.len() as u32);
-    for (at, address) in [(2, code), (4, license)] {
-        let words = address.to_ne_bytes();
-        for (word, bytes) in load[at..].iter_mut().zip(words.chunks_exact(4)) {
-            *word = u32::from_ne_bytes(bytes.try_into().unwrap());
-        }
-    }
-    // SAFETY: a descriptor that the kernel just made for us.
-    let loaded = unsafe { OwnedFd::from_raw_fd(bpf(PROG_LOAD, &load).unwrap()) };
+    let loaded = load(SCHED_CLS, &program);
     let mut attach = [0_u32; 32];
-    attach[..4].copy_from_slice(&[index, loaded.as_raw_fd().cast_unsigned(), TCX_INGRESS, position as u32]);
+    attach[..4].copy_from_slice(&[
+        index(node, device),
+        loaded.as_raw_fd().cast_unsigned(),
+        TCX_INGRESS,
+        position as u32,
+    ]);
     node.enter(|| bpf(PROG_ATTACH, &attach)).unwrap().unwrap();
 }
 

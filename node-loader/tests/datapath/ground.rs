@@ -1,6 +1,6 @@
 //! What a test of layouts stands on: a node of any make with its services by address translation, and who dials them from where.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, os::fd::OwnedFd};
 
 use axoneme_testnet::{Iptables, Lab, Layout, Namespace, Node, Service, address, difference, wait_until};
 
@@ -22,6 +22,8 @@ pub(crate) enum Nat {
     Nftables,
     /// iptables, which masquerades what has to be.
     Iptables(Iptables),
+    /// Virtual servers, which masquerade everything.
+    Ipvs,
 }
 
 /// A node before the datapath starts.
@@ -34,6 +36,8 @@ pub(crate) struct Ground {
     pub(crate) node: Node,
     /// Another node, if there is one.
     pub(crate) far: Option<Node>,
+    /// Programs of others, as long as they are held.
+    pub(crate) programs: Vec<OwnedFd>,
     pub(crate) lab: Lab,
 }
 
@@ -46,7 +50,7 @@ impl Ground {
         for range in [address::SERVICES_V4, address::SERVICES_V6, address::BALANCERS_V4, address::BALANCERS_V6] {
             Lab::route(&client, range, &node).unwrap();
         }
-        Self { pod, backend, clients: vec![client], node, far: None, lab }
+        Self { pod, backend, clients: vec![client], node, far: None, programs: vec![], lab }
     }
 
     /// What clients dial: a service's address, a load balancer's, and a port of the node, IPv4 and IPv6.
@@ -73,6 +77,7 @@ impl Ground {
         match nat {
             Nat::Nftables => self.node.serve_by_nat(&services),
             Nat::Iptables(which) => self.node.serve_by_iptables(&services, which),
+            Nat::Ipvs => self.node.serve_by_ipvs(&services),
         }
         .unwrap();
         let footprint = uncounted(&self.node);

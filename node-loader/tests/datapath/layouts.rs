@@ -2,10 +2,11 @@
 
 use std::thread;
 
-use axoneme_testnet::{Iptables, Lab, Layout, address, overlay, wait_until};
+use axoneme_testnet::{Iptables, Lab, Layout, Node, address, overlay, wait_until};
 
 use crate::{
     SOON,
+    foreign::{self, Mode},
     ground::{Ground, Nat},
     scene::PROXY_PORT,
     talk::{Place, dial},
@@ -23,7 +24,7 @@ struct Row {
 const LEGACY: Nat = Nat::Iptables(Iptables::Legacy);
 const IPTABLES: Nat = Nat::Iptables(Iptables::Nft);
 
-const TABLE: [Row; 11] = [
+const TABLE: [Row; 14] = [
     row("routed pods", Layout::Routed, Nat::Nftables, |_| Ok(())),
     row("routed pods, iptables", Layout::Routed, IPTABLES, |_| Ok(())),
     row("routed pods, legacy iptables", Layout::Routed, LEGACY, |_| Ok(())),
@@ -34,7 +35,10 @@ const TABLE: [Row; 11] = [
     row("two uplinks", Layout::Routed, Nat::Nftables, |ground| uplink::add(ground, Over::Nothing)),
     row("uplink on macvlan", Layout::Bridge, IPTABLES, |ground| uplink::add(ground, Over::Macvlan)),
     row("uplink on VLAN", Layout::Routed, Nat::Nftables, |ground| uplink::add(ground, Over::Vlan)),
-    row("overlay", Layout::Bridge, Nat::Nftables, far_backend),
+    row("uplink on WireGuard", Layout::Routed, IPTABLES, |ground| uplink::add(ground, Over::WireGuard)),
+    row("overlay", Layout::Bridge, Nat::Nftables, |ground| far_backend(ground, overlay::vxlan)),
+    row("encrypted overlay", Layout::Routed, IPTABLES, |ground| far_backend(ground, overlay::wireguard)),
+    row("XDP", Layout::Routed, Nat::Nftables, xdp),
 ];
 
 type Prepare = fn(&mut Ground) -> Result<(), String>;
@@ -99,11 +103,19 @@ fn firewall(ground: &mut Ground) -> Result<(), String> {
     Ok(())
 }
 
+/// Programs of others see every packet before the kernel makes its own of it, in the driver or after it.
+fn xdp(ground: &mut Ground) -> Result<(), String> {
+    for (device, mode) in [("eth0", Mode::Generic), ("veth1", Mode::Driver)] {
+        ground.programs.push(foreign::watch(&ground.node, device, mode));
+    }
+    Ok(())
+}
+
 /// The backend is on another node, behind an overlay.
-fn far_backend(ground: &mut Ground) -> Result<(), String> {
+fn far_backend(ground: &mut Ground, overlay: fn([&Node; 2]) -> axoneme_testnet::Result<()>) -> Result<(), String> {
     let mut far = ground.lab.node("node2", ground.node.layout()).unwrap();
     ground.backend = far.pod("far").unwrap();
-    overlay::vxlan([&ground.node, &far]).unwrap();
+    overlay([&ground.node, &far]).map_err(|error| error.to_string())?;
     // What it dials comes to the first node by the LAN, and the answers go back by the overlay.
     for range in [address::SERVICES_V4, address::SERVICES_V6, address::BALANCERS_V4, address::BALANCERS_V6] {
         Lab::route(&far, range, &ground.node).unwrap();

@@ -11,6 +11,7 @@ mod dialler;
 mod foreign;
 mod fragments;
 mod ground;
+mod ipvs;
 mod kept;
 mod layouts;
 mod ports;

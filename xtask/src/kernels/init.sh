@@ -9,8 +9,10 @@ mount -t cgroup2 cgroup /sys/fs/cgroup
 mount -t bpf bpf /sys/fs/bpf
 mount -t tmpfs tmp /tmp
 mount -t tmpfs run /run
-# Kernels that are asked for a kind of device or of diagnosis load its module; these they do not know of.
-for module in br_netfilter sch_ingress cls_bpf inet_diag tcp_diag nf_conntrack_netlink; do
+ln -s /proc/self/fd/0 /dev/stdin
+# A kernel that is asked for a kind of device loads its module, but whoever asks meanwhile is told that there is none.
+for module in veth bridge br_netfilter dummy macvlan vxlan 8021q wireguard ip_vs ip_vs_rr nf_tables nft_ct nft_chain_nat nft_masq \
+    nft_reject_inet nft_tproxy sch_ingress cls_bpf inet_diag tcp_diag nf_conntrack_netlink; do
     modprobe -q "$module" || echo "no module $module"
 done
 ip link set lo up
@@ -18,7 +20,7 @@ echo "Linux $(cat /proc/sys/kernel/osrelease), up after $(cut -d' ' -f1 /proc/up
 failed=0
 for test in /tests/*; do
     echo "Running $test"
-    RUST_TEST_THREADS=${threads:-2} "$test" $(cat /etc/filter) || failed=1
+    RUST_TEST_THREADS=${threads:-2} "$test" --show-output $(cat /etc/filter) || failed=1
 done
 echo "tests ended with $failed after $(cut -d' ' -f1 /proc/uptime) s"
 poweroff -f

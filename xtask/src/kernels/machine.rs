@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+use super::package::Files;
+
 /// How the first process ends its last line but for the time.
 const ENDED: &str = "tests ended with ";
 const MEGABYTES: &str = "2048";
@@ -15,12 +17,16 @@ const MEGABYTES: &str = "2048";
 /// Boots the kernel on the archive, passes on what it prints, and looks how its tests ended.
 ///
 /// Without `kvm` every instruction is computed: a boot takes some 10 seconds in place of one, and tests ten times as long.
-pub(super) fn run(vmlinuz: &Path, archive: &Path, kvm: bool, limit: u32) -> Result<()> {
+pub(super) fn run(kernel: &Files, archive: &Path, kvm: bool, limit: u32) -> Result<()> {
     let (accelerator, processor) = if kvm { ("kvm", "host") } else { ("tcg,thread=multi", "max") };
     let mut qemu = Command::new("timeout");
     qemu.arg(limit.to_string()).arg("qemu-system-x86_64");
     qemu.args(["-accel", accelerator, "-cpu", processor, "-smp", "2", "-m", MEGABYTES]);
-    qemu.args(["-nographic", "-no-reboot", "-net", "none"]).arg("-kernel").arg(vmlinuz).arg("-initrd").arg(archive);
+    qemu.args(["-nographic", "-no-reboot", "-net", "none"])
+        .arg("-kernel")
+        .arg(&kernel.vmlinuz)
+        .arg("-initrd")
+        .arg(archive);
     qemu.args(["-append", "console=ttyS0 quiet panic=-1"]);
     let mut qemu = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start qemu")?;
     let output = qemu.stdout.take().context("no output")?;
@@ -29,7 +35,7 @@ pub(super) fn run(vmlinuz: &Path, archive: &Path, kvm: bool, limit: u32) -> Resu
         let line = line?;
         let text = String::from_utf8_lossy(&line);
         ended = ended.or_else(|| text.split_once(ENDED).and_then(|(_, rest)| rest.chars().next()));
-        writeln!(stdout(), "{}", text.trim_end())?;
+        writeln!(stdout(), "{:<6} {}", kernel.series, text.trim_end())?;
     }
     let status = qemu.wait().context("qemu got lost")?;
     match ended {

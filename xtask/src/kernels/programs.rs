@@ -18,7 +18,7 @@ const TOOLS: &str = "bash bpftool cat conntrack cut dash env find grep head host
                      seq setpriv sleep sort ss sysctl tc timeout umount unshare wc xargs";
 /// Those that only some tests want.
 const MORE_TOOLS: &str = "iptables ip6tables iptables-nft ip6tables-nft iptables-nft-restore ip6tables-nft-restore iptables-legacy \
-                          ip6tables-legacy iptables-legacy-restore ip6tables-legacy-restore ipset ipvsadm";
+                          ip6tables-legacy iptables-legacy-restore ip6tables-legacy-restore ipset ipvsadm wg";
 
 /// What runs on other kernels.
 pub(super) struct Programs {

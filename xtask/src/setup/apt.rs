@@ -16,10 +16,12 @@ pub(super) struct Package {
 }
 
 /// What virtual machines with other kernels need.
-pub(super) const FOR_KERNELS: [Package; 3] = [
+pub(super) const FOR_KERNELS: [Package; 5] = [
     always("qemu-system-x86", "qemu-system-x86_64", "virtual machines with other kernels"),
     always("busybox-static", "busybox", "loads modules and ends the machine there"),
     always("xz-utils", "xz", "unpacks their modules"),
+    always("ipvsadm", "ipvsadm", "services as in kube-proxy's ipvs mode"),
+    always("wireguard-tools", "wg", "keys of tunnels"),
 ];
 
 const fn always(name: &'static str, brings: &'static str, why: &'static str) -> Package {
