@@ -48,7 +48,7 @@ pub fn beside<C: Sync, N: Default + Send, T>(
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, time::Duration};
+    use std::sync::mpsc;
 
     use anyhow::bail;
 
@@ -72,8 +72,12 @@ mod tests {
 
     #[test]
     fn whoever_fails_first_is_told() {
-        let ask = |client: &&str, (): &mut ()| if *client == "b" { bail!("no answer") } else { Ok(()) };
-        let told = beside(&["a", "b"], ask, || Ok(thread::sleep(Duration::from_millis(20)))).unwrap_err();
+        let (asked, change) = mpsc::channel();
+        let ask = |client: &&str, (): &mut ()| {
+            asked.send(*client)?;
+            if *client == "b" { bail!("no answer") } else { Ok(()) }
+        };
+        let told = beside(&["a", "b"], ask, || Ok(change.iter().find(|it| *it == "b"))).unwrap_err();
         assert_eq!(told.to_string(), "no answer");
         let told = beside(&["a", "b"], ask, || -> Result<()> { bail!("no change") }).unwrap_err();
         assert_eq!(told.to_string(), "no change");
