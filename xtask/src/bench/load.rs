@@ -24,15 +24,16 @@ pub(super) struct Sample {
     pub request: f64,
     /// Connecting, one request, closing.
     pub connection: f64,
+    /// Of this, until the kernel has the connection: no process but the client has done anything yet.
+    pub handshake: f64,
 }
 
 /// Connections that stay open, for each way. The kernel spreads them over Envoy's workers, so that the ways do not differ by a worker.
 const OPEN: usize = 8;
 
 impl Load {
-    /// Takes each way in turn, request by request: neighbours in time are what is compared. Each request that counts is the
-    /// second of two. Runs on the calling thread, in
-    /// whatever network that is.
+    /// Takes each way in turn, request by request: neighbours in time are what is compared. Each request and each connection that
+    /// counts is the second of two. Runs on the calling thread, in whatever network that is.
     pub(super) fn run(self, ways: &[SocketAddr]) -> Result<Vec<Sample>> {
         let open = |to: &SocketAddr| (0..OPEN).map(|_| Connection::open(*to)).collect::<Result<Vec<_>>>();
         let mut open = ways.iter().map(open).collect::<Result<Vec<_>>>()?;
@@ -47,17 +48,22 @@ impl Load {
                 times.push(start.elapsed());
             }
         }
-        let mut connections = vec![Vec::with_capacity(self.connections); ways.len()];
+        let mut connections = vec![(Vec::new(), Vec::new()); ways.len()];
         for _ in 0..self.connections {
-            for (to, times) in ways.iter().zip(&mut connections) {
-                let start = Instant::now();
+            for (to, (connections, handshakes)) in ways.iter().zip(&mut connections) {
                 Connection::open(*to)?.ask()?;
-                times.push(start.elapsed());
+                let start = Instant::now();
+                let mut connection = Connection::open(*to)?;
+                handshakes.push(start.elapsed());
+                connection.ask()?;
+                drop(connection);
+                connections.push(start.elapsed());
             }
         }
-        let sample = |(requests, connections)| Sample {
+        let sample = |(requests, (connections, handshakes))| Sample {
             request: micros(median(requests)),
             connection: micros(median(connections)),
+            handshake: micros(median(handshakes)),
         };
         Ok(requests.into_iter().zip(connections).map(sample).collect())
     }

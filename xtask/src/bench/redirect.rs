@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 use super::{
     crowd, edits,
     load::Load,
-    programs::{Counting, Ran},
-    report::{self, Cost, Crowd, Series},
+    programs::{Counting, FLOOR, Ran},
+    report::{self, Cost, Crowd, Program, Series},
     scene::{DIALLED, OURS, PLAIN, SIDECARS, Scene},
 };
 
@@ -75,21 +75,30 @@ fn crowds(scene: &Scene, requests: usize) -> Result<Vec<Crowd>> {
     Ok(crowds)
 }
 
-/// What the programs cost while connections are open, and what one more costs that is new.
-fn programs(scene: &Scene, load: Load) -> Result<Vec<(&'static str, f64)>> {
+/// What the program costs while connections are open, one that is asked at a time and many, and while they come and go.
+fn programs(scene: &Scene, load: Load) -> Result<Vec<Program>> {
     let ours = scene.ways().into_iter().find(|way| way.name == OURS).context("no way of ours")?.address;
+    scene.add_floor()?;
     let counting = Counting::start()?;
-    let read = || anyhow::Ok(counting.read(&scene.pins())?.remove(PROGRAM).unwrap_or_default());
-    let ran = |load: Load| -> Result<Ran> {
-        let before = read()?;
-        scene.client.enter(|| load.run(&[ours]))??;
-        Ok(read()?.since(before))
+    let read = || {
+        let mut programs = counting.read(&scene.pins())?;
+        anyhow::Ok([PROGRAM, FLOOR].map(|name| programs.remove(name).unwrap_or_default()))
     };
-    let established = ran(Load { connections: 0, requests: 5 * load.requests })?.mean();
-    let fresh = ran(Load { requests: 0, connections: 5 * load.connections })?;
-    // A connection is one SYN, and packets as they are of any connection.
-    let new = 5 * load.connections;
-    let others = fresh.runs.saturating_sub(new as u64) as f64 * established;
-    let syn = (fresh.nanos as f64 - others) / new as f64;
-    Ok(vec![("a packet of an open connection", established), ("a SYN", syn)])
+    let ran = |work: &(dyn Fn() -> Result<()> + Sync)| -> Result<[Ran; 2]> {
+        let before = read()?;
+        scene.client.enter(work)??;
+        let after = read()?;
+        Ok([after[0].since(before[0]), after[1].since(before[1])])
+    };
+    let (requests, connections) = (5 * load.requests, 5 * load.connections);
+    let open = ran(&|| Load { connections: 0, requests }.run(&[ours]).map(drop))?;
+    let many = ran(&|| crowd::ask(ours, CROWDS[1], requests).map(drop))?;
+    let new = ran(&|| Load { requests: 0, connections }.run(&[ours]).map(drop))?;
+    let costs = [
+        ("a packet of an open connection", open),
+        ("... of one of sixteen at a time", many),
+        ("a packet of a new one, SYN to FIN", new),
+    ];
+    let cost = |(what, [program, floor]): (_, [Ran; 2])| Program { what, mean: program.mean(), floor: floor.mean() };
+    Ok(costs.into_iter().map(cost).collect())
 }

@@ -25,6 +25,16 @@ pub(super) struct Cost {
     pub cpu: f64,
 }
 
+/// What the kernel says of a program, in nanoseconds.
+pub(super) struct Program {
+    /// Of which packets.
+    pub what: &'static str,
+    /// One run.
+    pub mean: f64,
+    /// A run that does next to nothing, at that time.
+    pub floor: f64,
+}
+
 impl Series {
     /// A way that has no samples yet; `tracked` is how many entries of connection tracking its connections made.
     pub(super) fn new(name: &'static str, tracked: u64) -> Self {
@@ -39,6 +49,7 @@ impl Series {
 pub(super) fn print_ways(series: &[Series]) {
     table("one request on an open connection, p50", series, |sample| sample.request);
     table("connect, one request, close, p50", series, |sample| sample.connection);
+    table("connect alone, p50", series, |sample| sample.handshake);
     println!("\nentries of connection tracking for as many new connections");
     for way in series {
         println!("{:<26} {:>9}", way.name, way.tracked);
@@ -65,10 +76,13 @@ pub(super) fn print_crowds(crowds: &[Crowd]) {
     }
 }
 
-pub(super) fn print_programs(programs: &[(&str, f64)]) {
-    println!("\nthe program at a pod's veth, by the kernel's statistics");
-    for (what, nanos) in programs {
-        println!("{what:<32} {nanos:>6.0} ns");
+pub(super) fn print_programs(programs: &[Program]) {
+    println!(
+        "\nthe program at a pod's veth, by the kernel's statistics, ns\n{:<34} {:>6} {:>6} {:>6}",
+        "", "mean", "floor", "net"
+    );
+    for Program { what, mean, floor } in programs {
+        println!("{what:<34} {mean:>6.0} {floor:>6.0} {:>6.0}", mean - floor);
     }
 }
 

@@ -16,7 +16,7 @@ use axoneme_testnet::{
 };
 use tempfile::TempDir;
 
-use super::{load::Connection, sidecars::Sidecars};
+use super::{load::Connection, programs, sidecars::Sidecars};
 
 /// What the client of the bench dials to get to Envoy in one way.
 pub(super) struct Way {
@@ -119,6 +119,14 @@ impl Scene {
     /// The loader's folder of pins, as this process sees it.
     pub(super) fn pins(&self) -> PathBuf {
         format!("/proc/{}/root/sys/fs/bpf/axoneme", self.mesh.process().id()).into()
+    }
+
+    /// Lets the program that is the floor see what goes to the client.
+    pub(super) fn add_floor(&self) -> Result<()> {
+        let route = self.node.run("ip", ["-json", "route", "get", &self.client.address.v4.to_string()])?;
+        let route: serde_json::Value = serde_json::from_str(&route)?;
+        let device = route[0]["dev"].as_str().context("no route to the client")?;
+        programs::add_floor(&self.node, device, &self.pins())
     }
 
     /// Where the answer that [`write_edited`] sets is served.
