@@ -1,4 +1,4 @@
-//! Manifests of what Kubernetes would write by itself.
+//! Manifests that more than one test needs: what Kubernetes would write by itself, and the plainest config there is.
 
 use std::net::IpAddr;
 
@@ -30,6 +30,34 @@ ports:
         )
     };
     families.map(slice).concat()
+}
+
+/// A CiliumEnvoyConfig that sends the connections of a Service on to its own endpoints: one listener, one cluster.
+#[must_use]
+pub fn tcp_config(namespace: &str, name: &str, service: &str) -> String {
+    format!(
+        r#"apiVersion: cilium.io/v2
+kind: CiliumEnvoyConfig
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  services:
+  - name: {service}
+  resources:
+  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener
+    name: listener
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.tcp_proxy
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: {name}
+          cluster: {namespace}/{service}
+  - "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster
+    name: {namespace}/{service}
+    type: EDS
+    connect_timeout: 5s
+"#
+    )
 }
 
 /// One family of a pod, which is named alike in both.

@@ -10,7 +10,7 @@ use std::{
 
 use axoneme_testnet::{
     Folder, Lab, Layout, Namespace, Node, Service, address, envoy,
-    manifest::endpoint_slices,
+    manifest::{endpoint_slices, tcp_config},
     mesh::{Mesh, Programs, Status},
     wait_until,
 };
@@ -271,27 +271,5 @@ spec:
 }
 
 fn config(service: usize) -> String {
-    format!(
-        r#"apiVersion: cilium.io/v2
-kind: CiliumEnvoyConfig
-metadata: {{name: config-{service:03}, namespace: switch}}
-spec:
-  services:
-  - name: service-{service:03}
-  resources:
-  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener
-    name: listener
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.tcp_proxy
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
-          stat_prefix: config-{service:03}
-          cluster: switch/service-{service:03}
-  - "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster
-    name: switch/service-{service:03}
-    type: EDS
-    connect_timeout: 5s
-"#
-    )
+    tcp_config("switch", &format!("config-{service:03}"), &format!("service-{service:03}"))
 }

@@ -25,6 +25,10 @@ fn upgrade(name: &str, times: usize) {
         load.goes_on();
         let left = scene.node.run("ls", ["/sys/fs/bpf/axoneme"]).unwrap();
         assert!(left.lines().count() == 1 && left.trim() != other, "{left}");
+        // Without it the state file would have all back in a moment, but for what drains.
+        let words = scene.loader_words();
+        let taken = words.lines().any(|line| line.contains("map=\"FRONTENDS\"") && line.contains("taking over"));
+        assert!(taken && !words.contains("cannot be read"), "{layout:?}: {words}");
         assert_eq!(scene.lost(), 0, "{:#?}\n{}", scene.status(), scene.words());
         counted += COUNTED;
         let now = scene.counter(INGRESS, "taken");

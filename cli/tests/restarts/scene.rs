@@ -261,6 +261,11 @@ impl Scene {
         start.elapsed()
     }
 
+    /// What the loader that is at work said.
+    pub(crate) fn loader_words(&self) -> String {
+        self.loader.as_ref().unwrap().log().unwrap()
+    }
+
     /// What the processes said.
     pub(crate) fn words(&self) -> String {
         let now = self.loader.iter().chain(&self.envoys).map(|process| process.log().unwrap());
