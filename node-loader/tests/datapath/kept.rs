@@ -160,6 +160,10 @@ fn connection_tracking_has_no_part_in_it_and_the_next_loader_goes_on() {
     let node = stage.node.clone();
     stage.agent.restart(&node);
     assert_eq!(stage.speak(foo, far, false), foo.v4.to_string(), "before anybody has told the next loader");
+    stage.agent.kill();
+    node.run("sh", ["-ec", "cd /sys/fs/bpf/axoneme; mv * 0000000000000001"]).unwrap();
+    stage.agent.restart(&node);
+    assert_eq!(stage.speak(foo, far, false), foo.v4.to_string(), "nor one whose maps have another layout");
     stage.agent.tell("keep off");
     assert!(!stage.node.run("nft", ["list", "table", "inet", "axoneme"]).unwrap().contains("masquerade"));
     stage.end();
