@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use super::{
     crowd, edits,
-    load::Load,
+    load::{self, Load},
     programs::{Counting, FLOOR, Ran},
     report::{self, Cost, Crowd, Program, Series},
     scene::{DIALLED, OURS, PLAIN, SIDECARS, Scene},
@@ -33,6 +33,7 @@ pub(super) fn run(scene: &Scene, load: Load, rounds: usize, edits: usize) -> Res
         }
     }
     report::print_ways(&series);
+    handshakes(scene, rounds)?;
     report::print_crowds(&crowds(scene, load.requests)?);
     report::print_programs(&programs(scene, load)?);
     let memory = scene.memory()?;
@@ -49,6 +50,21 @@ fn tracked(scene: &Scene, load: Load, to: SocketAddr) -> Result<u64> {
     let before = scene.tracked()?;
     scene.client.enter(|| fresh.run(&[to]))??;
     Ok(scene.tracked()?.saturating_sub(before))
+}
+
+/// What the kernel takes for a connection to Envoy's listeners, by every way that leads to one.
+fn handshakes(scene: &Scene, rounds: usize) -> Result<()> {
+    let ways: Vec<_> = scene.ways().into_iter().filter(|way| ![PLAIN, SIDECARS].contains(&way.name)).collect();
+    let addresses: Vec<_> = ways.iter().map(|way| way.address).collect();
+    let mut samples = Vec::new();
+    for _ in 0..rounds {
+        samples.push(scene.without_envoy(|| scene.client.enter(|| load::connect(&addresses))?)?);
+        // Until Envoy has accepted all of them, and seen that they are over.
+        scene.client.enter(|| Load { requests: 20, connections: 0 }.run(&addresses))??;
+    }
+    let names: Vec<_> = ways.iter().map(|way| way.name).collect();
+    report::print_handshakes(&names, &samples);
+    Ok(())
 }
 
 /// Each number of connections, by the ways that are compared, in turns.

@@ -49,10 +49,19 @@ impl Series {
 pub(super) fn print_ways(series: &[Series]) {
     table("one request on an open connection, p50", series, |sample| sample.request);
     table("connect, one request, close, p50", series, |sample| sample.connection);
-    table("connect alone, p50", series, |sample| sample.handshake);
     println!("\nentries of connection tracking for as many new connections");
     for way in series {
         println!("{:<26} {:>9}", way.name, way.tracked);
+    }
+}
+
+/// `rounds` are times in microseconds, of each way.
+pub(super) fn print_handshakes(ways: &[&str], rounds: &[Vec<f64>]) {
+    println!("\nconnect() while Envoy is stopped, p50\n{:<26} {:>9} {:>7}", "", "us", "ratio");
+    for (at, way) in ways.iter().enumerate() {
+        let of = |at: usize| rounds.iter().filter_map(move |round| round.get(at));
+        let ratio = middle(of(at).zip(of(0)).map(|(own, base)| own / base));
+        println!("{way:<26} {:>9.1} {ratio:>7.2}", middle(of(at).copied()));
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    process::Command,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -17,6 +18,7 @@ use axoneme_testnet::{
 use tempfile::TempDir;
 
 use super::{load::Connection, programs, sidecars::Sidecars};
+use crate::shell;
 
 /// What the client of the bench dials to get to Envoy in one way.
 pub(super) struct Way {
@@ -108,6 +110,19 @@ impl Scene {
         let theirs = self.sidecars.ids().map(|id| threads(&id.to_string()).context("a sidecar ended"));
         let theirs = theirs.into_iter().collect::<Result<Vec<_>>>()?;
         Ok(Duration::from_nanos(own.chain(theirs).sum()))
+    }
+
+    /// Does `work` while the mesh's Envoy is stopped, so that all that is timed is the kernel's.
+    pub(super) fn without_envoy<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let signal = |name: &str| -> Result<()> {
+            let send = |pid: &str| shell::run(Command::new("kill").args([name, pid]));
+            let envoys = self.processes(|pid| Ok(pid.to_owned()))?.into_iter().filter(|(name, _)| name == "envoy");
+            envoys.map(|(_, pid)| pid).try_for_each(|pid| send(&pid))
+        };
+        signal("-STOP")?;
+        let done = work();
+        signal("-CONT")?;
+        done
     }
 
     /// Entries of the node's connection tracking.
