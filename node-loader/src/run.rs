@@ -33,6 +33,7 @@ mod crashes;
 mod drain;
 mod listen;
 mod node;
+mod questions;
 
 use node::{Inputs, Node, Reach};
 

@@ -1,7 +1,7 @@
 //! The shell around the core: hears, asks the core, does what it says. Nothing clever.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -11,7 +11,7 @@ use axoneme_xds::{
     grpc::{Hub, Settler, Signal, Subscription},
     type_urls::{LISTENER, ROUTE},
 };
-use metrics::{counter, gauge};
+use metrics::counter;
 use tokio::{
     sync::{
         mpsc::{UnboundedReceiver, UnboundedSender},
@@ -29,16 +29,16 @@ use super::{
 use crate::{
     Config, NodeEvent,
     ads::{Heard, Offer},
-    datapath::{Datapath, DatapathError, Entry, FrontendState, ServiceId},
+    datapath::{Datapath, DatapathError, Entry, FrontendState},
     envoy_module::EnvoyModule,
     http::Question,
     metrics as names,
-    ports::{PortRange, at_risk},
+    ports::PortRange,
     quarantine::Quarantine,
     reconcile::{Event, Op, Reconcile, Ticket},
     seat::Seat,
     state_file::{StateFiles, SuspectFiles},
-    status::{Counter, DrainingFrontend, OperatorStatus, Status},
+    status::OperatorStatus,
 };
 
 /// So long the operator says nothing when it has said all that belongs together.
@@ -68,8 +68,8 @@ pub(super) struct Reach {
 
 /// The core and all that it acts on.
 pub(super) struct Node {
-    name: String,
-    ports: PortRange,
+    pub(super) name: String,
+    pub(super) ports: PortRange,
     pub(super) core: Reconcile,
     pub(super) quarantine: Quarantine,
     hub: Hub<Offer>,
@@ -83,12 +83,12 @@ pub(super) struct Node {
     tickets: Ticket,
     listening: Listening,
     answers: Answers,
-    draining: Draining,
+    pub(super) draining: Draining,
     pub(super) away: Away,
     quiet_at: Option<Instant>,
     /// When to look for ports again.
     ports_at: Option<Instant>,
-    operator: OperatorStatus,
+    pub(super) operator: OperatorStatus,
     /// Whether an Envoy was there in this run.
     pub(super) envoy_seen: bool,
 }
@@ -369,74 +369,6 @@ impl Node {
             // Whoever watched may have left.
             let _ = events.send(event);
         }
-    }
-
-    /// Who asked may have left.
-    fn answer(&self, question: Question) {
-        match question {
-            Question::Status(to) => drop(to.send(self.status())),
-            Question::Names(to) => {
-                let names = self.core.services().map(|(number, name)| (number, name.to_string()));
-                drop(to.send(names.collect()));
-            }
-        }
-    }
-
-    /// The state for people; metrics that are cheaper to count when somebody asks are brought up to date.
-    fn status(&self) -> Status {
-        let summary = self.core.summary();
-        for (kind, count) in [
-            ("listener", summary.listeners.len()),
-            ("redirect", summary.redirects.len()),
-            ("frontend", summary.redirects.iter().map(|redirect| redirect.frontends.len()).sum()),
-            ("any", summary.resources),
-        ] {
-            gauge!(names::RESOURCES, "kind" => kind).set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
-        }
-        gauge!(names::REJECTIONS).set(f64::from(u32::try_from(summary.rejections.len()).unwrap_or(u32::MAX)));
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            node: self.name.clone(),
-            operator: self.operator.clone(),
-            summary,
-            draining: self.draining(),
-            suspects: self.quarantine.suspects(),
-            counters: self.counters(),
-            layout: self.datapath.layout(),
-            notes: self.notes(),
-        }
-    }
-
-    fn draining(&self) -> Vec<DrainingFrontend> {
-        let now = Instant::now();
-        let drains = self.core.draining().map(|(address, redirect)| {
-            let (connections, left) = self.draining.progress(address, now).unwrap_or_default();
-            let redirect = redirect.map(ToString::to_string);
-            DrainingFrontend { address, redirect, connections, seconds_left: left.as_secs() }
-        });
-        let drains: Vec<_> = drains.collect();
-        gauge!(names::DRAINING).set(f64::from(u32::try_from(drains.len()).unwrap_or(u32::MAX)));
-        drains
-    }
-
-    /// Looked at anew each time: whoever reads a note may act on it.
-    fn notes(&self) -> Vec<String> {
-        let (count, note) = at_risk(self.ports).unzip();
-        gauge!(names::PORTS_AT_RISK).set(f64::from(u32::try_from(count.unwrap_or(0)).unwrap_or(u32::MAX)));
-        note.into_iter().collect()
-    }
-
-    fn counters(&self) -> Vec<Counter> {
-        let services: BTreeMap<ServiceId, _> = self.core.services().collect();
-        let sums = told(self.datapath.counters()).unwrap_or_default();
-        let mut counters = Vec::new();
-        for ((service, reason), connections) in sums {
-            let Some(service) = services.get(&service).filter(|_| connections > 0) else { continue };
-            names::connections(service, reason, connections);
-            counters.push(Counter { service: service.to_string(), reason: reason.label().to_owned(), connections });
-        }
-        counters.sort_by(|a, b| (&a.service, &a.reason).cmp(&(&b.service, &b.reason)));
-        counters
     }
 }
 
