@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn whoever_fails_first_is_told() {
         let (asked, change) = mpsc::channel();
-        let ask = |client: &&str, (): &mut ()| {
+        let ask = |client: &&'static str, (): &mut ()| {
             asked.send(*client)?;
             if *client == "b" { bail!("no answer") } else { Ok(()) }
         };
