@@ -17,6 +17,7 @@ use axoneme_testnet::{Lab, Layout, Service};
 
 use crowd::Crowd;
 use loader::Loader;
+use pod::Coming;
 
 /// What is measured at each size.
 struct Sizes {
@@ -33,7 +34,16 @@ struct Figures {
     map_bytes: u64,
     with_operator_kb: u64,
     changes: Vec<Duration>,
-    first_bytes: Vec<Duration>,
+    pods: Vec<Coming>,
+}
+
+/// A part of a pod's time.
+type Part = fn(&Coming) -> Duration;
+
+impl Figures {
+    fn pods(&self, of: Part) -> Vec<Duration> {
+        self.pods.iter().map(of).collect()
+    }
 }
 
 fn main() -> Result<()> {
@@ -57,9 +67,9 @@ fn main() -> Result<()> {
         let covered = crowd.grow(&node, &loader, veths).with_context(|| format!("{veths} veths"))?;
         println!("{veths} veths covered after {:.2} s", covered.as_secs_f64());
         let changes = loader.change(CHANGES)?;
-        let first_bytes = pod::time(&node, PODS)?;
+        let pods = pod::time(&node, PODS)?;
         let with_operator_kb = loader.resident_kb()?;
-        figures.push(Figures { map_bytes: loader.map_bytes()?, with_operator_kb, changes, first_bytes });
+        figures.push(Figures { map_bytes: loader.map_bytes()?, with_operator_kb, changes, pods });
     }
     report(&figures);
     let alone = loader.start_alone(&node)?;
@@ -83,13 +93,19 @@ fn report(figures: &[Figures]) {
     row("loader and its operator resident, MB", &|it| it.with_operator_kb as f64 / 1024.0);
     row("one change to its ACK, p50 ms", &|it| ms(&it.changes, 50));
     row("one change to its ACK, p99 ms", &|it| ms(&it.changes, 99));
-    row("new pod to first redirected byte, p50 ms", &|it| ms(&it.first_bytes, 50));
-    row("new pod to first redirected byte, p99 ms", &|it| ms(&it.first_bytes, 99));
-    let ratio = |name: &str, of: &dyn Fn(&Figures) -> &[Duration]| {
-        println!("{name}, many to few, p50: {:.2}", ms(of(&figures[1]), 50) / ms(of(&figures[0]), 50));
+    let of_pods = |name: &str, of: Part| {
+        row(&format!("{name}, p50 ms"), &|it| ms(&it.pods(of), 50));
+        row(&format!("{name}, p99 ms"), &|it| ms(&it.pods(of), 99));
     };
-    ratio("one change", &|it| &it.changes);
-    ratio("new pod", &|it| &it.first_bytes);
+    let whole: Part = |it| it.wired + it.dialled;
+    of_pods("new pod to first redirected byte", whole);
+    of_pods("  its wiring", |it| it.wired);
+    of_pods("  from then to the byte", |it| it.dialled);
+    let ratio = |name: &str, of: &dyn Fn(&Figures) -> Vec<Duration>| {
+        println!("{name}, many to few, p50: {:.2}", ms(&of(&figures[1]), 50) / ms(&of(&figures[0]), 50));
+    };
+    ratio("one change", &|it| it.changes.clone());
+    ratio("new pod", &|it| it.pods(whole));
 }
 
 /// The time that so many of a hundred do not exceed.
