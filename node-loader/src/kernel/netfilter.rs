@@ -17,6 +17,9 @@
 //!     meta mark & 0xf00 == 0xb00 counter notrack
 //!     meta mark & 0xf00 == 0x600 counter notrack
 //!   }
+//!   chain fragments {
+//!     meta l4proto tcp tproxy to :1
+//!   }
 //!   chain postrouting {
 //!     type nat hook postrouting priority srcnat; policy accept;
 //!     meta mark & 0xf00 == 0xd00 counter ct mark set (ct mark & 0xfffff0ff) ^ 0xd00 masquerade
@@ -31,6 +34,9 @@
 //!   }
 //! }
 //! ```
+//!
+//! No packet comes to the chain `fragments`. But a table with `tproxy` makes the kernel put fragments together before it routes, with the mark of the
+//! first; the others have no ports and would go elsewhere. Where there is kube-proxy, connection tracking does so in any case.
 //!
 //! The last three chains are there only where upstream connections speak from their client's address: the kernel tracks all
 //! connections of a node that has a chain of the type `nat`. What was masqueraded comes back to the client's address, which is not the
@@ -70,11 +76,28 @@ mod nft {
     pub(super) const REPLY: u8 = 1;
     pub(super) const EQUAL: u32 = 0;
     pub(super) const REJECT_TCP_RESET: u32 = 1;
+    /// `NFPROTO_UNSPEC`.
+    pub(super) const EITHER_FAMILY: u32 = 0;
 }
 
 /// Puts the table in place, or makes it anew, in one transaction: no packet sees half of it. `keeping` is whether upstream
 /// connections speak from their client's address.
 pub(crate) fn install(config: &Config, keeping: bool) -> Result<(), DatapathError> {
+    let table = &config.nft_table;
+    let failed = |errno| DatapathError::netlink(format!("make the nftables table inet {table}"), errno);
+    match describe(config, keeping, true).commit() {
+        Ok(()) => Ok(()),
+        // A kernel without `nft_tproxy`, or what both would fail of.
+        Err(errno) => {
+            describe(config, keeping, false).commit().map_err(failed)?;
+            tracing::warn!(%errno, "no nft_tproxy: where nothing tracks connections, fragments of IPv4 are lost");
+            Ok(())
+        }
+    }
+}
+
+/// The table, with or without what puts fragments together.
+fn describe(config: &Config, keeping: bool, whole: bool) -> Batch {
     let table = &config.nft_table;
     let mut batch = Batch::begin();
     batch.replace_table(table);
@@ -85,6 +108,10 @@ pub(crate) fn install(config: &Config, keeping: bool) -> Result<(), DatapathErro
         batch.rule(table, "prerouting", Rule::default().marked(mask, mark).counter().notrack());
     }
     batch.rule(table, "prerouting", Rule::default().tcp_only().marked(mask, refuse).counter().reset());
+    if whole {
+        batch.plain_chain(table, "fragments");
+        batch.rule(table, "fragments", Rule::default().tcp_only().transparent());
+    }
     for mark in [listener, original_source, host] {
         batch.rule(table, "output", Rule::default().marked(mask, mark).counter().notrack());
     }
@@ -98,7 +125,7 @@ pub(crate) fn install(config: &Config, keeping: bool) -> Result<(), DatapathErro
         batch.chain(table, "answering", "route", nft::HOOK_OUTPUT, nft::PRIORITY_MANGLE);
         batch.rule(table, "answering", reply().mark(mask, host));
     }
-    batch.commit().map_err(|errno| DatapathError::netlink(format!("make the nftables table inet {table}"), errno))
+    batch
 }
 
 /// Takes the table away; one that is not there is no error.
@@ -144,6 +171,11 @@ impl Batch {
         let hook = Attributes::default().number(1, hook).number(2, priority.cast_unsigned());
         let chain = Attributes::default().text(1, table).text(3, name).nest(4, hook).number(5, nft::ACCEPT);
         self.push(nft::NEW_CHAIN, CREATE, &chain.text(7, kind));
+    }
+
+    /// Which packets come to only by rules of other chains.
+    fn plain_chain(&mut self, table: &str, name: &str) {
+        self.push(nft::NEW_CHAIN, CREATE, &Attributes::default().text(1, table).text(3, name));
     }
 
     fn rule(&mut self, table: &str, chain: &str, rule: Rule) {
@@ -230,6 +262,13 @@ impl Rule {
 
     fn masquerade(self) -> Self {
         self.expression("masq", Attributes::default())
+    }
+
+    /// To port 1, of either family.
+    fn transparent(self) -> Self {
+        let port = Attributes::default().number(1, nft::REGISTER).nest(2, data(&1_u16.to_be_bytes()));
+        self.expression("immediate", port)
+            .expression("tproxy", Attributes::default().number(1, nft::EITHER_FAMILY).number(3, nft::REGISTER))
     }
 
     fn reset(self) -> Self {

@@ -1,7 +1,9 @@
 //! What arrives in fragments: a client that lets routers cut its packets, behind a narrow link.
 //!
-//! Only the first fragment has the ports. Connection tracking, which kube-proxy's rules need in any case, puts the packet together
-//! before it is routed, and it keeps the first one's mark.
+//! Only the first fragment has the ports. The packet is put together before it is routed, with the first one's mark: by connection
+//! tracking, which kube-proxy's rules need in any case, or because our table asks for it.
+
+use std::thread;
 
 use axoneme_testnet::Layout;
 
@@ -15,6 +17,13 @@ const ROUTER: &str = "10.240.0.1";
 
 #[test]
 fn edge_24_what_arrives_in_fragments_is_put_together() {
+    thread::scope(|scope| {
+        let start = |nat| drop(scope.spawn(move || a_client_sends_fragments(nat)));
+        [Nat::Nftables, Nat::Nobody].into_iter().for_each(start);
+    });
+}
+
+fn a_client_sends_fragments(nat: Nat) {
     let mut ground = Ground::new("fragments", Layout::Routed);
     let behind = ground.lab.client("behind").unwrap();
     let (router, node) = (&ground.clients[0], ground.node.address.v4);
@@ -39,7 +48,7 @@ fn edge_24_what_arrives_in_fragments_is_put_together() {
         ])
         .unwrap();
     ground.node.ip([format!("route add {OWN} via {}", router.address.v4)]).unwrap();
-    let mut stage = ground.stage(Nat::Nftables);
+    let mut stage = ground.stage(nat);
     let _proxy = stage.proxy();
     stage.redirect();
     let mut talk = dial(&Place::Net(&behind), stage.ground.frontends()[0]).unwrap();
@@ -50,5 +59,7 @@ fn edge_24_what_arrives_in_fragments_is_put_together() {
     let together = counters.lines().find_map(|line| line.strip_prefix("IpReasmOKs")).unwrap();
     assert_ne!(together.split_whitespace().next(), Some("0"), "there were no fragments: {counters}");
     drop(talk);
+    let table = stage.ground.node.run("nft", ["list", "table", "inet", "axoneme"]).unwrap();
+    assert!(table.contains("tproxy to :1"), "as it can be loaded again: {table}");
     stage.end();
 }

@@ -24,6 +24,8 @@ pub(crate) enum Nat {
     Iptables(Iptables),
     /// Virtual servers, which masquerade everything.
     Ipvs,
+    /// Nobody: only the proxy answers, and connection tracking is off.
+    Nobody,
 }
 
 /// A node before the datapath starts.
@@ -78,6 +80,7 @@ impl Ground {
             Nat::Nftables => self.node.serve_by_nat(&services),
             Nat::Iptables(which) => self.node.serve_by_iptables(&services, which),
             Nat::Ipvs => self.node.serve_by_ipvs(&services),
+            Nat::Nobody => Ok(()),
         }
         .unwrap();
         let footprint = uncounted(&self.node);

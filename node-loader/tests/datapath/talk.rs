@@ -85,6 +85,7 @@ pub(crate) fn dial_from(network: &Namespace, from: SocketAddr, to: SocketAddr) -
 
 fn over(stream: TcpStream) -> io::Result<Talk> {
     stream.set_read_timeout(Some(PATIENCE * 2))?;
+    stream.set_write_timeout(Some(PATIENCE * 2))?;
     let reader = BufReader::new(stream.try_clone()?);
     greet(Box::new(reader), Box::new(stream), None)
 }
