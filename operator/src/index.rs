@@ -347,7 +347,7 @@ impl Index {
 }
 
 /// The class that an Ingress names, empty for none.
-fn class_of(ingress: &Ingress) -> &str {
+pub(crate) fn class_of(ingress: &Ingress) -> &str {
     ingress.legacy_class.as_deref().or(ingress.class.as_deref()).unwrap_or_default()
 }
 

@@ -144,9 +144,11 @@ impl Manager<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::index::class_of;
 
     fn manifest() -> Value {
         json!({
@@ -228,5 +230,50 @@ mod tests {
         object["spec"]["rules"] = json!("none");
         assert!(read(&object).unpack().is_err());
         assert!(versioned(&json!({})).is_err());
+    }
+
+    /// Names and values with what JSON has to escape.
+    const TEXT: &str = r#"[a-z"\\\\\n\t/é🦀]{0,8}"#;
+
+    /// An Ingress with any of the parts that say whose it is, or none.
+    fn any_ingress() -> impl Strategy<Value = Value> {
+        let manager = || prop_oneof![Just(names::FIELD_MANAGER.to_owned()), TEXT];
+        let is = |what: &'static str| prop_oneof![Just(what.to_owned()), TEXT];
+        let status = prop_oneof![
+            Just(json!({ "f:status": { "f:loadBalancer": { "f:ingress": {} } } })),
+            Just(json!({ "f:status": {} })),
+        ];
+        let managed = (manager(), is("Apply"), is("status"), status).prop_map(|(manager, operation, subresource, fields)| {
+            json!({ "manager": manager, "operation": operation, "subresource": subresource, "fieldsV1": fields })
+        });
+        let parts = (
+            proptest::option::of(TEXT),
+            proptest::option::of(TEXT),
+            proptest::collection::vec(managed, 0..3),
+            proptest::collection::btree_map(TEXT, TEXT, 0..3),
+            TEXT,
+        );
+        parts.prop_map(|(class, legacy, managed, mut annotations, host)| {
+            annotations.extend(legacy.map(|class| (names::LEGACY_CLASS_ANNOTATION.to_owned(), class)));
+            let mut object = manifest();
+            object["spec"]["ingressClassName"] = json!(class);
+            object["spec"]["rules"][0]["host"] = json!(host);
+            object["metadata"]["annotations"] = json!(annotations);
+            object["metadata"]["managedFields"] = json!(managed);
+            object
+        })
+    }
+
+    proptest! {
+        /// What the look at an Ingress says of it is what decoding all of it says: nothing is skipped that is ours.
+        #[test]
+        fn whose_it_is_is_what_decoding_the_whole_says(object in any_ingress()) {
+            let whole: k8s::Ingress = serde_json::from_value(object.clone()).unwrap();
+            let whole = Ingress::from(&whole);
+            let packed = read(&object);
+            prop_assert_eq!(&*packed.class, class_of(&whole));
+            prop_assert_eq!(packed.shows_ours, whole.shows_ours);
+            prop_assert_eq!(packed.unpack().unwrap(), whole);
+        }
     }
 }

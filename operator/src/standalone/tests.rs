@@ -71,20 +71,23 @@ async fn until(subscription: &mut Subscription, type_url: &str, name: &str) -> C
     timeout(PATIENCE, wait).await.expect("the node is told")
 }
 
+fn options(folder: &Path) -> Options {
+    Options {
+        folder: folder.to_owned(),
+        node: "node-1".to_owned(),
+        pools: pools(),
+        policy: Policy::default(),
+        ingress: crate::model::IngressDefaults::default(),
+    }
+}
+
 #[tokio::test]
 async fn a_folder_is_served_and_edits_travel() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "ingress.yaml", INGRESS);
     write(folder.path(), "app.yaml", APP);
     let mut tasks = Supervisor::new(CancellationToken::new());
-    let options = Options {
-        folder: folder.path().to_owned(),
-        node: "node-1".to_owned(),
-        pools: pools(),
-        policy: Policy::default(),
-        ingress: crate::model::IngressDefaults::default(),
-    };
-    let (operator, channel) = start(options, &mut tasks).unwrap();
+    let (operator, channel) = start(options(folder.path()), &mut tasks).unwrap();
     let shutdown = tasks.shutdown();
     let running = tokio::spawn(tasks.run(PATIENCE));
 
@@ -124,14 +127,7 @@ async fn a_problem_names_file_and_line() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "ingress.yaml", INGRESS);
     let mut tasks = Supervisor::new(CancellationToken::new());
-    let options = Options {
-        folder: folder.path().to_owned(),
-        node: "node-1".to_owned(),
-        pools: pools(),
-        policy: Policy::default(),
-        ingress: crate::model::IngressDefaults::default(),
-    };
-    let (operator, channel) = start(options, &mut tasks).unwrap();
+    let (operator, channel) = start(options(folder.path()), &mut tasks).unwrap();
     let _running = tokio::spawn(tasks.run(PATIENCE));
     let listener = "default/cilium-ingress-default-web/listener";
     until(&mut listen(channel), type_urls::LISTENER, listener).await;
