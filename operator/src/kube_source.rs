@@ -37,7 +37,6 @@ use crate::{
     metrics::http::Readiness,
     source::{Kind, Object, ObjectKey, SourceEvent, Unreadable},
     supervise::Supervisor,
-    webhook::classes::Classes,
 };
 
 mod guard;
@@ -67,14 +66,12 @@ pub struct Wiring {
     pub leading: watch::Receiver<bool>,
     /// The same, told when all that had come by then was read.
     pub leads: watch::Sender<bool>,
-    /// The classes that are ours.
-    pub classes: watch::Receiver<Option<Classes>>,
 }
 
 /// Starts a watch for every kind. Readiness waits for the first list of each. `namespace` is the operator's own.
 pub fn spawn(client: &Client, namespace: &str, wiring: Wiring, readiness: &Readiness, tasks: &mut Supervisor) {
-    let Wiring { events, secrets, config_maps, expected, leading, leads, classes } = wiring;
-    let attention = Attention::new(leading, classes);
+    let Wiring { events, secrets, config_maps, expected, leading, leads } = wiring;
+    let attention = Attention::new(leading);
     tasks.spawn("takeover", attention.clone().follow(leads, tasks.shutdown()));
     let all = Config::default().timeout(WATCH_SECONDS);
     let mut watches = Watches { client, events: &events, attention: &attention, readiness, tasks };

@@ -151,7 +151,6 @@ async fn kube_source_and_driver(
         expected,
         leading: holds.clone(),
         leads: leader,
-        classes: world.classes(),
     };
     kube_source::spawn(client, &options.namespace, source, readiness, tasks);
     if let Some(address) = options.webhook {

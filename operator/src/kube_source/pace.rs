@@ -12,16 +12,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    source::{Kind, Object, SourceEvent},
-    webhook::classes::Classes,
-};
+use crate::source::{Kind, SourceEvent};
 
 /// While another replica leads: this one serves no node and writes nothing. What it knows is that much older at most. Longer, and
 /// an API server with much to tell would end the watch for being slow.
 const STANDING_BY: Duration = Duration::from_millis(100);
-/// After an Ingress of another class. One of ours that comes right behind waits for it.
-const FOREIGN: Duration = Duration::from_millis(5);
 /// When so long nothing more came, all was read that had come. The runtime's clock has no shorter time.
 const LULL: Duration = Duration::from_millis(1);
 /// Who takes over waits no longer for its watches: where changes come without a lull, they are read as they come.
@@ -32,16 +27,14 @@ const TAKEOVER: Duration = Duration::from_secs(1);
 pub(super) struct Attention {
     /// Whether this replica holds the lease.
     leading: watch::Receiver<bool>,
-    /// The classes that are ours, once they are known.
-    classes: watch::Receiver<Option<Classes>>,
     /// How many watches may have something to read.
     resting: watch::Sender<usize>,
     standing_by: Duration,
 }
 
 impl Attention {
-    pub(super) fn new(leading: watch::Receiver<bool>, classes: watch::Receiver<Option<Classes>>) -> Self {
-        Self { leading, classes, resting: watch::Sender::new(0), standing_by: STANDING_BY }
+    pub(super) fn new(leading: watch::Receiver<bool>) -> Self {
+        Self { leading, resting: watch::Sender::new(0), standing_by: STANDING_BY }
     }
 
     /// Tells `leads` what the lease says, until `shutdown`; that this replica leads, when every watch has read what had come.
@@ -74,43 +67,32 @@ impl Attention {
         }
         Ok(())
     }
-
-    fn is_foreign(&self, event: &SourceEvent) -> bool {
-        let SourceEvent::Apply(Object::PackedIngress(ingress)) = event else { return false };
-        self.classes.borrow().as_ref().is_some_and(|ours| !ours.contains(&*ingress.class))
-    }
 }
 
 /// One watch's part.
 #[derive(Debug)]
 pub(super) struct Pace {
     attention: Attention,
-    /// To take when all was read.
-    rest: Option<Rest>,
+    /// When all was read, a rest is taken.
+    rests: bool,
     /// There since a rest, until all was read again.
     behind: Option<Behind>,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Rest {
-    StandingBy,
-    Foreign,
-}
-
 impl Pace {
     pub(super) fn new(attention: Attention) -> Self {
-        Self { attention, rest: None, behind: None }
+        Self { attention, rests: false, behind: None }
     }
 
     /// The next change. May be given up and asked for again.
     pub(super) async fn next<S: Stream + Unpin>(&mut self, changes: &mut S) -> Option<S::Item> {
-        while self.rest.is_some() || self.behind.is_some() {
+        while self.rests || self.behind.is_some() {
             if let Ok(change) = timeout(LULL, changes.next()).await {
                 return change;
             }
             self.behind = None;
-            if let Some(rest) = self.rest.take() {
-                self.behind = Some(self.take(rest).await);
+            if std::mem::take(&mut self.rests) {
+                self.behind = Some(self.rest().await);
             }
         }
         changes.next().await
@@ -118,24 +100,17 @@ impl Pace {
 
     /// Decides on a rest by what was read last.
     pub(super) fn saw(&mut self, event: &SourceEvent) {
-        self.rest = match event {
-            // The webhook of every replica asks for classes, and a list is a beginning.
-            SourceEvent::Reset { .. } => None,
-            event if event.kind() == Kind::IngressClass => None,
-            _ if !*self.attention.leading.borrow() => Some(Rest::StandingBy),
-            event => self.attention.is_foreign(event).then_some(Rest::Foreign),
-        };
+        // The webhook of every replica asks for classes, and a list is a beginning.
+        let is_awaited = matches!(event, SourceEvent::Reset { .. }) || event.kind() == Kind::IngressClass;
+        self.rests = !is_awaited && !*self.attention.leading.borrow();
     }
 
-    async fn take(&mut self, rest: Rest) -> Behind {
+    async fn rest(&mut self) -> Behind {
         // Before the look at who leads: a takeover that this look misses waits for it.
         let behind = Behind::new(&self.attention.resting);
-        match rest {
-            Rest::StandingBy => tokio::select! {
-                _ = self.attention.leading.wait_for(|leading| *leading) => {}
-                () = sleep(self.attention.standing_by) => {}
-            },
-            Rest::Foreign => sleep(FOREIGN).await,
+        tokio::select! {
+            _ = self.attention.leading.wait_for(|leading| *leading) => {}
+            () = sleep(self.attention.standing_by) => {}
         }
         behind
     }
