@@ -34,6 +34,7 @@ mod earlier;
 mod frontends;
 mod keeping;
 mod lock;
+mod map;
 mod messages;
 mod monitor;
 mod near;

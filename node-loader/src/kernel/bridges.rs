@@ -7,7 +7,7 @@ use aya::{
     maps::{HashMap, MapData},
 };
 
-use super::frontends::{is_not_found, map_error, take};
+use super::map::{is_not_found, map_error, take};
 use crate::datapath::DatapathError;
 
 const BRIDGES: &str = "BRIDGES";

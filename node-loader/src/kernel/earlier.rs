@@ -13,8 +13,9 @@ use axoneme_bpf_common as bpf;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuHashMap};
 
 use super::{
-    frontends::{COUNTERS, FRONTENDS, entry, is_not_found, map_error},
+    frontends::{COUNTERS, FRONTENDS, entry},
     keeping::KEEPING,
+    map::{is_not_found, map_error},
     pins::Pins,
     seat::SEAT,
     sources::{Key, SOURCES},

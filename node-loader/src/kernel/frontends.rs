@@ -12,7 +12,11 @@ use aya::{
     util::nr_cpus,
 };
 
-use super::{earlier, pins::Pins};
+use super::{
+    earlier,
+    map::{is_not_found, is_there, map_error, take},
+    pins::Pins,
+};
 use crate::datapath::{Counters, DatapathError, Entry, FrontendState, OnProxyFailure, Reason, ServiceId, Sources};
 
 pub(super) const FRONTENDS: &str = "FRONTENDS";
@@ -150,33 +154,6 @@ impl Settings {
     pub(crate) fn write(&mut self, settings: bpf::Settings) -> Result<(), DatapathError> {
         self.0.set(0, settings, 0).map_err(|error| map_error(SETTINGS, "write", error))
     }
-}
-
-pub(super) fn take<M: TryFrom<aya::maps::Map, Error = MapError>>(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-) -> Result<M, DatapathError> {
-    let map = ebpf.take_map(name).ok_or_else(|| map_error(name, "open", "the object has no such map"))?;
-    M::try_from(map).map_err(|error| map_error(name, "open", error))
-}
-
-pub(super) fn map_error(map: &'static str, what: impl Into<String>, message: impl ToString) -> DatapathError {
-    DatapathError::Map { map, what: what.into(), message: message.to_string() }
-}
-
-fn errno(error: &MapError) -> Option<i32> {
-    match error {
-        MapError::SyscallError(error) => error.io_error.raw_os_error(),
-        _ => None,
-    }
-}
-
-pub(super) fn is_not_found(error: &MapError) -> bool {
-    matches!(error, MapError::KeyNotFound) || errno(error) == Some(libc::ENOENT)
-}
-
-fn is_there(error: &MapError) -> bool {
-    errno(error) == Some(libc::EEXIST)
 }
 
 fn key(frontend: SocketAddr) -> bpf::FrontendKey {

@@ -9,7 +9,7 @@ use aya::{
 use super::{
     config::Config,
     earlier,
-    frontends::{map_error, take},
+    map::{map_error, take},
     netfilter,
     pins::Pins,
 };

@@ -19,7 +19,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::frontends::{map_error, take};
+use super::map::{map_error, take};
 use crate::{
     datapath::{DatapathError, Reason, ServiceId},
     monitor::{Batch, Place, Sighting, Watcher},

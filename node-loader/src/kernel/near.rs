@@ -15,7 +15,7 @@ use aya::{
     maps::{LpmTrie, MapData, lpm_trie},
 };
 
-use super::frontends::{is_not_found, map_error, take};
+use super::map::{is_not_found, map_error, take};
 use crate::datapath::{DatapathError, SourceRange as Range};
 
 const NEAR: &str = "NEAR";

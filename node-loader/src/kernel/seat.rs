@@ -7,7 +7,7 @@ use aya::{
 
 use super::{
     earlier,
-    frontends::{map_error, take},
+    map::{map_error, take},
     pins::Pins,
 };
 use crate::{datapath::DatapathError, seat::Seat};

@@ -13,7 +13,7 @@ use aya::{
 
 use super::{
     earlier,
-    frontends::{is_not_found, map_error, take},
+    map::{is_not_found, map_error, take},
     pins::Pins,
 };
 use crate::datapath::{DatapathError, ServiceId, SourceRange};
