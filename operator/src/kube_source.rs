@@ -7,7 +7,7 @@
 use std::{fmt::Debug, pin::pin};
 
 use axoneme_api::cec::{CiliumClusterwideEnvoyConfig, CiliumEnvoyConfig};
-use futures::Stream;
+use futures::StreamExt as _;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -26,13 +26,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
-use self::{
-    guard::Guard,
-    ingress::IngressView,
-    node::NodeView,
-    pace::{Attention, Pace},
-    relay::Relay,
-};
+use self::{guard::Guard, ingress::IngressView, node::NodeView, relay::Relay};
 use crate::{
     metrics::http::Readiness,
     source::{Kind, Object, ObjectKey, SourceEvent, Unreadable},
@@ -44,7 +38,6 @@ mod ingress;
 pub mod loaders;
 pub mod named;
 mod node;
-mod pace;
 mod relay;
 
 /// Seconds until a watch is opened anew. Load balancers in front of API servers forget idle connections after 240 s and
@@ -62,19 +55,13 @@ pub struct Wiring {
     pub config_maps: mpsc::UnboundedReceiver<named::Named>,
     /// Which nodes should serve.
     pub expected: watch::Sender<loaders::Expected>,
-    /// Whether this replica holds the lease.
-    pub leading: watch::Receiver<bool>,
-    /// The same, told when all that had come by then was read.
-    pub leads: watch::Sender<bool>,
 }
 
 /// Starts a watch for every kind. Readiness waits for the first list of each. `namespace` is the operator's own.
 pub fn spawn(client: &Client, namespace: &str, wiring: Wiring, readiness: &Readiness, tasks: &mut Supervisor) {
-    let Wiring { events, secrets, config_maps, expected, leading, leads } = wiring;
-    let attention = Attention::new(leading);
-    tasks.spawn("takeover", attention.clone().follow(leads, tasks.shutdown()));
+    let Wiring { events, secrets, config_maps, expected } = wiring;
     let all = Config::default().timeout(WATCH_SECONDS);
-    let mut watches = Watches { client, events: &events, attention: &attention, readiness, tasks };
+    let mut watches = Watches { client, events: &events, readiness, tasks };
     watches.spawn(Kind::IngressClass, all.clone(), |it: &IngressClass| Object::IngressClass(it.into()));
     watches.spawn(Kind::Ingress, all.clone(), |it: &IngressView| Object::PackedIngress(it.packed.clone()));
     watches.spawn(Kind::CiliumEnvoyConfig, all.clone(), |it: &CiliumEnvoyConfig| Object::EnvoyConfig(it.into()));
@@ -102,7 +89,6 @@ pub fn spawn(client: &Client, namespace: &str, wiring: Wiring, readiness: &Readi
 struct Watches<'a> {
     client: &'a Client,
     events: &'a mpsc::Sender<SourceEvent>,
-    attention: &'a Attention,
     readiness: &'a Readiness,
     tasks: &'a mut Supervisor,
 }
@@ -114,12 +100,11 @@ impl Watches<'_> {
     {
         let api = Api::<Guard<K>>::all(self.client.clone());
         let relay = Relay::new(kind, self.readiness.gate(kind.as_str()));
-        let pace = Pace::new(self.attention.clone());
         let (events, shutdown) = (self.events.clone(), self.tasks.shutdown());
         self.tasks.spawn(kind.as_str(), async move {
             tokio::select! {
                 () = shutdown.cancelled() => Ok(()),
-                ended = watch(watcher(api, config).default_backoff(), reduce, relay, pace, events) => Err(ended),
+                ended = watch(api, config, reduce, relay, events) => Err(ended),
             }
         });
     }
@@ -156,22 +141,25 @@ pub enum WatchEnded {
     Engine,
 }
 
-async fn watch<K: Resource>(
-    changes: impl Stream<Item = watcher::Result<watcher::Event<Guard<K>>>>,
+async fn watch<K>(
+    api: Api<Guard<K>>,
+    config: Config,
     reduce: fn(&K) -> Object,
     mut relay: Relay,
-    mut pace: Pace,
     events: mpsc::Sender<SourceEvent>,
-) -> WatchEnded {
-    let mut changes = pin!(changes);
-    while let Some(change) = pace.next(&mut changes).await {
+) -> WatchEnded
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let mut changes = pin!(watcher(api, config).default_backoff());
+    while let Some(change) = changes.next().await {
         let told = match change {
             Ok(change) => relay.on_event(decode(change, relay.kind(), reduce)),
             Err(error) => relay.on_error(&error),
         };
-        let Some(event) = told else { continue };
-        pace.saw(&event);
-        if events.send(event).await.is_err() {
+        if let Some(event) = told
+            && events.send(event).await.is_err()
+        {
             return WatchEnded::Engine;
         }
     }

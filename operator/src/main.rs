@@ -12,11 +12,14 @@ use anyhow::Context as _;
 use axoneme_operator::{
     ingress_flags::{IngressFlags, duration},
     policy_flags::PolicyFlags,
-    run::{Options, run},
+    run::{Options, Rest, run},
 };
 use clap::{ArgAction, Parser, ValueEnum};
 use kube::Client;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -102,12 +105,14 @@ fn start(flags: Flags) -> anyhow::Result<()> {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
-    // Two threads: the engine needs one at most, handshakes and encoding the other.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
+    // Two threads: on one what is read goes from task to task without waking another, handshakes and encoding have theirs.
+    let servers = Builder::new_multi_thread().worker_threads(1).enable_all().build().context("starting a thread")?;
+    let rest = Rest::default();
+    let runtime = {
+        let rest = rest.clone();
+        let thread = Builder::new_current_thread().enable_all().on_thread_park(move || rest.take()).build();
+        thread.context("starting the runtime")?
+    };
     runtime.block_on(async {
         let client = Client::try_default().await.context("finding the API server")?;
         let shutdown = CancellationToken::new();
@@ -123,7 +128,7 @@ fn start(flags: Flags) -> anyhow::Result<()> {
             policy: flags.policy.policy(),
             node_grace: flags.node_grace,
         };
-        Ok(run(client, options, shutdown).await?)
+        Ok(run(client, options, servers.handle(), &rest, shutdown).await?)
     })
 }
 

@@ -17,6 +17,7 @@ use axoneme_xds::grpc::Hub;
 use kube::Client;
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     sync::{mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,9 @@ use crate::{
 
 mod cluster;
 pub mod driver;
+mod rest;
+
+pub use rest::Rest;
 
 /// Source events that may wait for the engine; beyond it the watches wait.
 const EVENTS: usize = 256;
@@ -93,23 +97,30 @@ pub enum RunError {
     Task(#[from] TaskEnded),
 }
 
-/// Runs a replica until `shutdown`.
+/// Runs a replica until `shutdown`. Whom nodes and the API server ask has the threads of `servers`, so that nobody's handshake
+/// holds up an edit. The caller's thread takes `rest` before it waits.
 ///
 /// # Errors
 /// [`RunError`] says what could not be set up, or which task ended.
-pub async fn run(client: Client, options: Options, shutdown: CancellationToken) -> Result<(), RunError> {
+pub async fn run(
+    client: Client,
+    options: Options,
+    servers: &Handle,
+    rest: &Rest,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
     let recorder = metrics::install()?;
     let http = bind(options.metrics).await?;
     let mut tasks = Supervisor::new(shutdown.clone());
     let hub = Hub::new(Engine::under(options.policy.clone()).with_defaults(options.ingress.clone()).for_nodes());
 
     let readiness = Readiness::default();
-    kube_source_and_driver(&client, &options, &hub, &readiness, &mut tasks).await?;
+    kube_source_and_driver(&client, &options, &hub, (servers, rest), &readiness, &mut tasks).await?;
     let gather = {
         let hub = hub.clone();
         move || hub.read(metrics::gather)
     };
-    tasks.spawn("metrics", metrics::http::serve(http, recorder, readiness, gather, shutdown));
+    tasks.spawn_on(servers, "metrics", metrics::http::serve(http, recorder, readiness, gather, shutdown));
     tracing::info!(
         intents = %options.intents, metrics = %options.metrics, namespace = options.namespace,
         identity = options.identity, "operator started"
@@ -123,6 +134,7 @@ async fn kube_source_and_driver(
     client: &Client,
     options: &Options,
     hub: &Hub<Engine>,
+    (servers, rest): (&Handle, &Rest),
     readiness: &Readiness,
     tasks: &mut Supervisor,
 ) -> Result<(), RunError> {
@@ -131,8 +143,7 @@ async fn kube_source_and_driver(
     let trusted = authority.certificate_pem().to_owned();
     let leaf = Arc::new(Leaf::new(authority, Leaf::service_names(&options.service, &options.namespace))?);
 
-    let (leading, holds) = watch::channel(false);
-    let (leader, leads) = watch::channel(false);
+    let (leading, leads) = watch::channel(false);
     let (writes, commands) = mpsc::unbounded_channel();
     let (news, notes) = mpsc::channel(write::events::WAITING);
     let (events, told) = mpsc::channel(EVENTS);
@@ -143,25 +154,19 @@ async fn kube_source_and_driver(
     let (config_maps, named_config_maps) = mpsc::unbounded_channel();
     let (expected, loaders) = watch::channel(None);
     let (retell, again) = mpsc::unbounded_channel();
-    let world = Cluster::new(writes, news.clone(), secrets, config_maps, options.node_grace);
-    let source = kube_source::Wiring {
-        events,
-        secrets: named_secrets,
-        config_maps: named_config_maps,
-        expected,
-        leading: holds.clone(),
-        leads: leader,
-    };
+    let world = Cluster::new(writes, news.clone(), secrets, config_maps, rest.clone(), options.node_grace);
+    let source = kube_source::Wiring { events, secrets: named_secrets, config_maps: named_config_maps, expected };
     kube_source::spawn(client, &options.namespace, source, readiness, tasks);
     if let Some(address) = options.webhook {
         let listener = bind(address).await?;
-        tasks.spawn("webhook", webhook::serve(listener, Arc::clone(&leaf), hub.clone(), shutdown.clone()));
+        let serve = webhook::serve(listener, Arc::clone(&leaf), hub.clone(), shutdown.clone());
+        tasks.spawn_on(servers, "webhook", serve);
     }
     tasks.spawn("lease", {
         let (client, options, shutdown) = (client.clone(), options.clone(), shutdown.clone());
         async move { lease::run(client, &options.namespace, &options.identity, &leading, &shutdown).await }
     });
-    let writer = write::Wiring { commands, leading: holds.clone(), news, retell };
+    let writer = write::Wiring { commands, leading: leads.clone(), news, retell };
     tasks.spawn("writer", write::run(client.clone(), writer, shutdown.clone()));
     tasks.spawn("events", {
         let (client, identity) = (client.clone(), options.identity.clone());
@@ -169,14 +174,15 @@ async fn kube_source_and_driver(
     });
     let inputs = driver::Inputs { events: told, streams: answers, leading: leads.clone(), expected: loaders, again };
     if options.webhook.is_some() {
-        let wiring = webhook::trust::Wiring { authority: trusted, classes: world.classes(), leading: holds };
+        let wiring = webhook::trust::Wiring { authority: trusted, classes: world.classes(), leading: leads.clone() };
         let gate = readiness.gate("webhook trust");
         tasks.spawn("webhook trust", webhook::trust::run(client.clone(), wiring, gate, shutdown.clone()));
     }
     tasks.spawn("engine", driver::run(hub.clone(), inputs, world, synced, shutdown.clone()));
+    tasks.spawn("rest", rest.clone().follow(ready.clone(), leads.clone(), shutdown.clone()));
     let nodes = Nodes::new(Admission::Tokens(Box::new(Reviewer::new(client.clone(), &options.namespace))), streams);
     let gate = readiness.gate("engine");
-    tasks.spawn("intents", {
+    tasks.spawn_on(servers, "intents", {
         let (hub, address) = (hub.clone(), options.intents);
         async move {
             // A node that asked too early would be told to drop what is merely not known yet.

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, error::Error as StdError, future::Future, time::Duration};
 
 use tokio::{
+    runtime::Handle,
     task::{Id, JoinError, JoinSet},
     time::timeout,
 };
@@ -51,6 +52,19 @@ impl Supervisor {
         E: Into<Cause>,
     {
         let id = self.tasks.spawn(async move { task.await.map_err(Into::into) }).id();
+        self.names.insert(id, name);
+    }
+
+    /// The same, on the threads of another runtime.
+    pub fn spawn_on<E>(
+        &mut self,
+        threads: &Handle,
+        name: &'static str,
+        task: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) where
+        E: Into<Cause>,
+    {
+        let id = self.tasks.spawn_on(async move { task.await.map_err(Into::into) }, threads).id();
         self.names.insert(id, name);
     }
 

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 
-use super::driver::World;
+use super::{Rest, driver::World};
 use crate::{
-    Changes, Engine, Kind, ObjectKey, ProblemChange, SourceEvent, Write,
+    Changes, Engine, Kind, Object, ObjectKey, ProblemChange, SourceEvent, Write,
     kube_source::named::Named,
     source::Name,
     webhook::classes::Classes,
@@ -33,6 +33,7 @@ pub(super) struct Cluster {
     secrets: Naming,
     config_maps: Naming,
     classes: watch::Sender<Option<Classes>>,
+    rest: Rest,
     node_grace: Duration,
 }
 
@@ -65,11 +66,12 @@ impl Cluster {
         news: mpsc::Sender<News>,
         secrets: mpsc::UnboundedSender<Named>,
         config_maps: mpsc::UnboundedSender<Named>,
+        rest: Rest,
         node_grace: Duration,
     ) -> Self {
         let secrets = Naming { watches: secrets, by: &NAME_SECRETS, all: false };
         let config_maps = Naming { watches: config_maps, by: &NAME_CONFIG_MAPS, all: false };
-        Self { writes, news, secrets, config_maps, classes: watch::Sender::new(None), node_grace }
+        Self { writes, news, secrets, config_maps, classes: watch::Sender::new(None), rest, node_grace }
     }
 
     /// The classes that are ours, once they are known.
@@ -89,7 +91,14 @@ impl World for Cluster {
 
     fn apply(&mut self, engine: &mut Engine, event: SourceEvent) -> Changes {
         let is_of_class = event.kind() == Kind::IngressClass;
+        let ingress = match &event {
+            SourceEvent::Apply(Object::PackedIngress(ingress)) => Some(ingress.name.clone()),
+            _ => None,
+        };
         let mut changes = engine.apply(event);
+        if ingress.is_some_and(|name| engine.index().ingress(&name).is_none()) {
+            self.rest.saw_foreign();
+        }
         if is_of_class {
             let ours = Some(engine.index().our_classes());
             self.classes.send_if_modified(|classes| std::mem::replace(classes, ours.clone()) != ours);
@@ -127,7 +136,6 @@ mod tests {
     use k8s_openapi::{api::networking::v1 as networking, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
     use super::*;
-    use crate::Object;
 
     /// What one watch was told.
     fn told(watch: &mut mpsc::UnboundedReceiver<Named>) -> Vec<Named> {
@@ -141,7 +149,7 @@ mod tests {
         let (secrets, mut of_secrets) = mpsc::unbounded_channel();
         let (config_maps, mut of_maps) = mpsc::unbounded_channel();
         let (mut cluster, mut engine) =
-            (Cluster::new(writes, news, secrets, config_maps, Duration::ZERO), Engine::new());
+            (Cluster::new(writes, news, secrets, config_maps, Rest::default(), Duration::ZERO), Engine::new());
         for kind in [Kind::Service, Kind::CiliumEnvoyConfig, Kind::CiliumClusterwideEnvoyConfig, Kind::IngressClass] {
             assert_eq!((told(&mut of_secrets), told(&mut of_maps)), (Vec::new(), Vec::new()), "before {kind}");
             cluster.apply(&mut engine, SourceEvent::reset(kind, Vec::new()));
@@ -159,7 +167,7 @@ mod tests {
         let (news, _events) = mpsc::channel(1);
         let (secrets, _of_secrets) = mpsc::unbounded_channel();
         let (config_maps, _of_maps) = mpsc::unbounded_channel();
-        let mut cluster = Cluster::new(writes, news, secrets, config_maps, Duration::ZERO);
+        let mut cluster = Cluster::new(writes, news, secrets, config_maps, Rest::default(), Duration::ZERO);
         let (mut engine, mut classes) = (Engine::new(), cluster.classes());
         let class = |name: &str, controller: &str, is_default: bool| {
             let default = [(names::DEFAULT_CLASS_ANNOTATION.to_owned(), is_default.to_string())];
