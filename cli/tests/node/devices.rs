@@ -1,8 +1,8 @@
 //! What a node is made of is told: each device with its program or why it has none, and what the redirect cannot cope with.
 
-use axoneme_testnet::Layout;
+use axoneme_testnet::{Layout, wait_until};
 
-use crate::scene::{SAME, Scene};
+use crate::scene::{SAME, SOON, Scene};
 
 #[test]
 fn devices_are_told_with_their_programs_and_what_is_not_supported() {
@@ -11,20 +11,33 @@ fn devices_are_told_with_their_programs_and_what_is_not_supported() {
         article.node.ip(["link add kube-ipvs0 type bridge", "link add mac9 link eth0 type macvlan"])
     });
     scene.says(&["WARN", "not supported", "ipvs mode"]);
-    let run_dir = scene.mesh.run_dir().to_string_lossy().into_owned();
-    let node = &scene.article.node;
-    let told = node.run(env!("CARGO_BIN_EXE_axonctl"), ["status", "--run-dir", &run_dir]).unwrap();
-    let line =
-        |device: &str| told.lines().find(|line| line.split_whitespace().next() == Some(device)).unwrap_or_default();
-    for (device, what) in [
+    let told = status(&scene);
+    assert!(says(&told, "eth0", "left alone: not supported, see below"), "{told}");
+    let (_, unsupported) = told.split_once("not supported\n").unwrap_or_else(|| panic!("{told}"));
+    assert!(unsupported.contains("kube-proxy runs in ipvs mode (kube-ipvs0 is there)"), "{told}");
+
+    scene.article.node.ip(["link del kube-ipvs0"]).unwrap();
+    let devices = [
         ("lo", "from_host"),
         ("eth0", "from_netdev"),
         ("cni0", "from_container"),
         ("veth1", "from_container"),
         ("mac9", "left alone: neither a pod's nor an uplink"),
-    ] {
-        assert!(line(device).contains(what), "{device}: {what}, in\n{told}");
-    }
-    let (_, unsupported) = told.split_once("not supported\n").unwrap_or_else(|| panic!("{told}"));
-    assert!(unsupported.contains("kube-proxy runs in ipvs mode (kube-ipvs0 is there)"), "{told}");
+    ];
+    let all = || {
+        let told = status(&scene);
+        Ok(devices.iter().all(|(device, what)| says(&told, device, what)))
+    };
+    assert!(wait_until("the programs", SOON, all).is_ok(), "{devices:?} in\n{}", status(&scene));
+    assert!(!status(&scene).contains("ipvs"));
+}
+
+fn status(scene: &Scene) -> String {
+    let run_dir = scene.mesh.run_dir().to_string_lossy().into_owned();
+    scene.article.node.run(env!("CARGO_BIN_EXE_axonctl"), ["status", "--run-dir", &run_dir]).unwrap()
+}
+
+/// Whether the line of a device has this.
+fn says(told: &str, device: &str, what: &str) -> bool {
+    told.lines().any(|line| line.split_whitespace().next() == Some(device) && line.contains(what))
 }
