@@ -51,8 +51,7 @@ impl Supervisor {
     where
         E: Into<Cause>,
     {
-        let id = self.tasks.spawn(async move { task.await.map_err(Into::into) }).id();
-        self.names.insert(id, name);
+        self.spawn_on(&Handle::current(), name, task);
     }
 
     /// The same, on the threads of another runtime.
