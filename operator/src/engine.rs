@@ -112,6 +112,7 @@ impl Engine {
                 let key = object.key();
                 self.pending.forget_object(&key);
                 let mut affected = self.index.apply(object);
+                changes.foreign = key.kind == Kind::Ingress && self.index.ingress(&key.name).is_none();
                 affected.owners.extend(self.unreadable.remove(&key).map(|it| it.key));
                 self.settle(affected, &mut changes);
             }

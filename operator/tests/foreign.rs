@@ -71,6 +71,11 @@ fn class(controller: &str) -> SourceEvent {
     support::applies(&support::text(&text)).remove(0)
 }
 
+/// What one of these leads to, besides that it was seen.
+fn nothing() -> Changes {
+    Changes { foreign: true, ..Changes::default() }
+}
+
 /// An engine with so many Ingresses of another class, each of which led to nothing.
 fn engine(ingresses: usize, source: Source) -> Engine {
     let mut engine = Engine::new();
@@ -79,7 +84,7 @@ fn engine(ingresses: usize, source: Source) -> Engine {
     }
     engine.apply(class("k8s.io/ingress-nginx"));
     for at in 0..ingresses {
-        assert_eq!(engine.apply(SourceEvent::Apply(source(foreign(at, "/")))), Changes::default());
+        assert_eq!(engine.apply(SourceEvent::Apply(source(foreign(at, "/")))), nothing());
     }
     engine
 }
@@ -92,7 +97,7 @@ fn ingresses_of_others_lead_to_nothing_and_take_little_memory() {
         let taken: usize = engine.index().foreigners().map(|(_, foreign)| foreign.bytes() + 300).sum();
         assert!(taken < BUDGET, "{INGRESSES} Ingresses of another class take {taken} bytes");
         for at in 0..INGRESSES {
-            assert_eq!(engine.apply(SourceEvent::Apply(source(foreign(at, "/v2")))), Changes::default());
+            assert_eq!(engine.apply(SourceEvent::Apply(source(foreign(at, "/v2")))), nothing());
         }
         assert_eq!((engine.index().count(Kind::Ingress), engine.outstanding_writes()), (INGRESSES, Vec::new()));
     }
@@ -127,7 +132,7 @@ fn one_that_cannot_be_decoded_is_told_when_it_is_ours_and_not_before() {
     let mut wrong = foreign(7, "/");
     wrong["spec"]["rules"] = Value::from("none");
     let key = ObjectKey::new(Kind::Ingress, "team-7", "service-7");
-    assert_eq!(engine.apply(SourceEvent::Apply(packed(wrong.clone()))), Changes::default());
+    assert_eq!(engine.apply(SourceEvent::Apply(packed(wrong.clone()))), nothing());
     let changes = engine.apply(class("axoneme.io/ingress-controller"));
     assert_eq!(changes.problems[&key].added.len(), 1, "{:?}", changes.problems);
     assert_eq!(engine.index().owners().count(), 2, "the others are served");
@@ -138,7 +143,7 @@ fn one_that_cannot_be_decoded_is_told_when_it_is_ours_and_not_before() {
         engine.problems().get(&key).into_iter().flatten().any(|problem| problem.message.contains("invalid type"))
     };
     assert!(!is_told(&engine));
-    engine.apply(SourceEvent::Apply(packed(wrong)));
-    assert!(is_told(&engine));
+    let changes = engine.apply(SourceEvent::Apply(packed(wrong)));
+    assert!(is_told(&engine) && !changes.foreign);
     assert!(engine.index().ingress(&key.name).is_some());
 }

@@ -19,6 +19,8 @@ pub struct Changes {
     pub secrets: BTreeMap<Name, bool>,
     /// ConfigMaps that classes name from now on, or no more, likewise.
     pub config_maps: BTreeMap<Name, bool>,
+    /// An Ingress came that is none of ours.
+    pub foreign: bool,
     /// What is to be written, at most one write per target. Nothing is told twice.
     pub writes: Vec<Write>,
 }
@@ -41,6 +43,7 @@ impl Changes {
         self.problems.retain(|_, change| !change.added.is_empty() || !change.cleared.is_empty());
         self.secrets.extend(later.secrets);
         self.config_maps.extend(later.config_maps);
+        self.foreign |= later.foreign;
         self.writes.extend(later.writes);
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Rest, driver::World};
 use crate::{
-    Changes, Engine, Kind, Object, ObjectKey, ProblemChange, SourceEvent, Write,
+    Changes, Engine, Kind, ObjectKey, ProblemChange, SourceEvent, Write,
     kube_source::named::Named,
     source::Name,
     webhook::classes::Classes,
@@ -91,12 +91,8 @@ impl World for Cluster {
 
     fn apply(&mut self, engine: &mut Engine, event: SourceEvent) -> Changes {
         let is_of_class = event.kind() == Kind::IngressClass;
-        let ingress = match &event {
-            SourceEvent::Apply(Object::PackedIngress(ingress)) => Some(ingress.name.clone()),
-            _ => None,
-        };
         let mut changes = engine.apply(event);
-        if ingress.is_some_and(|name| engine.index().ingress(&name).is_none()) {
+        if changes.foreign {
             self.rest.saw_foreign();
         }
         if is_of_class {
@@ -136,6 +132,7 @@ mod tests {
     use k8s_openapi::{api::networking::v1 as networking, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
     use super::*;
+    use crate::Object;
 
     /// What one watch was told.
     fn told(watch: &mut mpsc::UnboundedReceiver<Named>) -> Vec<Named> {
