@@ -42,12 +42,14 @@ mod netfilter;
 mod netlink;
 mod pins;
 mod programs;
+mod removal;
 mod routing;
 mod seat;
 mod sockets;
 mod sources;
 mod tcx;
 mod watcher;
+mod words;
 
 pub use attachment::{Attachment, assigns_to_groups};
 pub use cleanup::cleanup;
@@ -213,8 +215,7 @@ fn tell(layout: &Layout) {
 }
 
 fn remove_other_layouts(pins: &Pins) -> Result<(), DatapathError> {
-    let removed = pins
-        .remove_other_layouts()
+    let removed = removal::remove_other_layouts(pins)
         .map_err(|error| DatapathError::io("take away the maps and links of another version", error))?;
     for folder in removed {
         tracing::warn!(folder = %folder.display(), "took away maps and links of a version with another layout");

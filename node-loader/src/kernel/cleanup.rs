@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Config, netfilter, pins, routing};
+use super::{Config, netfilter, removal, routing};
 use crate::datapath::DatapathError;
 
 /// A removed link runs on until the kernel's grace period is over; marked packets still need rules and routes until then.
@@ -12,7 +12,7 @@ const GRACE: Duration = Duration::from_millis(100);
 ///
 /// What is not there is no error, so it may be repeated. Connections that are at the proxy break; drain frontends first.
 pub async fn cleanup(config: &Config) -> Result<(), DatapathError> {
-    pins::remove_all(&config.pin_dir).map_err(|error| {
+    removal::remove_all(&config.pin_dir).map_err(|error| {
         let message = format!("cannot be taken away: {error}");
         DatapathError::PinDirectory { path: config.pin_dir.clone(), message }
     })?;

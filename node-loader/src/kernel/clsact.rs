@@ -23,7 +23,7 @@ use nix::{errno::Errno, net::if_::if_indextoname, sys::socket::SockProtocol};
 use super::{
     netlink::{ACK, Attributes, DUMP, Messages, Socket},
     pins::Pins,
-    programs::text,
+    words::text,
 };
 
 /// The first that are asked.

@@ -10,15 +10,14 @@
 use std::path::Path;
 
 use axoneme_bpf_common as bpf;
-use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuHashMap};
+use aya::{
+    Pod,
+    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuHashMap, lpm_trie::Key},
+};
 
 use super::{
-    frontends::{COUNTERS, FRONTENDS, entry},
-    keeping::KEEPING,
-    map::{is_not_found, map_error},
+    map::{COUNTERS, FRONTENDS, KEEPING, SEAT, SOURCES, is_not_found, map_error},
     pins::Pins,
-    seat::SEAT,
-    sources::{Key, SOURCES},
 };
 use crate::datapath::DatapathError;
 
@@ -32,28 +31,20 @@ type Found<T> = Result<Option<Vec<T>>, MapError>;
 
 /// The frontends of all other layouts that are pinned.
 pub(crate) fn frontends(pins: &Pins) -> Result<Vec<(bpf::FrontendKey, bpf::Frontend)>, DatapathError> {
-    let found = of_each(pins, FRONTENDS, "its connections break when it is taken away", |data| match shape(&data)? {
+    of_each(pins, FRONTENDS, "its connections break when it is taken away", |data| match shape(&data)? {
         (20, 8) => values::<8>(data),
         (20, 12) => values::<12>(data),
         (20, 16) => values::<16>(data),
         (20, 20) => values::<20>(data),
         (20, 24) => values::<24>(data),
         _ => Ok(None),
-    })?;
-    let known = |(key, value): &(bpf::FrontendKey, bpf::Frontend)| {
-        let read = entry(*value);
-        if let Err(error) = &read {
-            tracing::warn!(?key, %error, "a frontend of another layout means nothing to us; its connections break");
-        }
-        read.is_ok()
-    };
-    Ok(found.into_iter().filter(known).collect())
+    })
 }
 
 /// The ranges of all other layouts that are pinned. Layouts before there were any have none.
-pub(crate) fn sources(pins: &Pins) -> Result<Vec<Key>, DatapathError> {
+pub(crate) fn sources(pins: &Pins) -> Result<Vec<Key<bpf::SourceKey>>, DatapathError> {
     of_each(pins, SOURCES, "who may connect is refused until the ranges are listed again", |data| {
-        if shape(&data)?.0 != size_of::<Key>() {
+        if shape(&data)?.0 != size_of::<Key<bpf::SourceKey>>() {
             return Ok(None);
         }
         let map: LpmTrie<MapData, bpf::SourceKey, u32> = Map::LpmTrie(data).try_into()?;
@@ -75,25 +66,13 @@ pub(crate) fn counters(pins: &Pins) -> Result<Vec<(u32, Vec<bpf::Tally>)>, Datap
 
 /// Whether upstream connections speak from their client's address.
 pub(crate) fn keeps_clients(pins: &Pins) -> Result<bool, DatapathError> {
-    let found = of_each(pins, KEEPING, "connections that speak from their client's address break", |data| {
-        if shape(&data)?.1 != size_of::<bpf::Keeping>() {
-            return Ok(None);
-        }
-        let map: Array<MapData, bpf::Keeping> = Map::Array(data).try_into()?;
-        Ok(Some(vec![map.get(&0, 0)?.on != 0]))
-    })?;
-    Ok(found.contains(&true))
+    let loss = "connections that speak from their client's address break";
+    Ok(of_each(pins, KEEPING, loss, single::<bpf::Keeping>)?.iter().any(|keeping| keeping.on != 0))
 }
 
 /// The numbers of the preferred seats.
 pub(crate) fn seats(pins: &Pins) -> Result<Vec<u32>, DatapathError> {
-    of_each(pins, SEAT, "new connections go to the first seat until an Envoy is preferred", |data| {
-        if shape(&data)?.1 != size_of::<u32>() {
-            return Ok(None);
-        }
-        let map: Array<MapData, u32> = Map::Array(data).try_into()?;
-        Ok(Some(vec![map.get(&0, 0)?]))
-    })
+    of_each(pins, SEAT, "new connections go to the first seat until an Envoy is preferred", single::<u32>)
 }
 
 /// Reads one map in every other layout that has it. `loss` says what it means when one cannot be read.
@@ -129,6 +108,15 @@ fn open(folder: &Path, map: &str) -> Result<MapData, MapError> {
 fn shape(data: &MapData) -> Result<(usize, usize), MapError> {
     let info = data.info()?;
     Ok((info.key_size() as usize, info.value_size() as usize))
+}
+
+/// The value of an array that has one.
+fn single<V: Pod>(data: MapData) -> Found<V> {
+    if shape(&data)?.1 != size_of::<V>() {
+        return Ok(None);
+    }
+    let map: Array<MapData, V> = Map::Array(data).try_into()?;
+    Ok(Some(vec![map.get(&0, 0)?]))
 }
 
 fn values<const N: usize>(data: MapData) -> Found<(bpf::FrontendKey, bpf::Frontend)> {

@@ -14,14 +14,12 @@ use aya::{
 
 use super::{
     earlier,
-    map::{is_not_found, is_there, map_error, take},
+    map::{COUNTERS, FRONTENDS, is_not_found, is_there, map_error, take},
     pins::Pins,
 };
 use crate::datapath::{Counters, DatapathError, Entry, FrontendState, OnProxyFailure, Reason, ServiceId, Sources};
 
-pub(super) const FRONTENDS: &str = "FRONTENDS";
 const SETTINGS: &str = "SETTINGS";
-pub(super) const COUNTERS: &str = "COUNTERS";
 
 /// `BPF_NOEXIST`.
 const ONLY_NEW: u64 = 1;
@@ -40,6 +38,10 @@ impl Frontends {
     pub(crate) fn take(ebpf: &mut Ebpf, pins: &Pins) -> Result<Self, DatapathError> {
         let mut frontends: HashMap<_, _, _> = take(ebpf, FRONTENDS)?;
         for (key, value) in earlier::frontends(pins)? {
+            if let Err(error) = entry(value) {
+                tracing::warn!(?key, %error, "a frontend of another layout means nothing to us; its connections break");
+                continue;
+            }
             match frontends.insert(key, value, ONLY_NEW) {
                 Err(error) if !is_there(&error) => return Err(map_error(FRONTENDS, "copy from another layout", error)),
                 _ => {}
@@ -192,7 +194,7 @@ fn value(entry: Entry) -> bpf::Frontend {
     }
 }
 
-pub(super) fn entry(value: bpf::Frontend) -> Result<Entry, DatapathError> {
+fn entry(value: bpf::Frontend) -> Result<Entry, DatapathError> {
     let state = [(bpf::State::On, FrontendState::On), (bpf::State::Draining, FrontendState::Draining)]
         .into_iter()
         .find_map(|(there, here)| (there as u8 == value.state).then_some(here));

@@ -9,13 +9,11 @@ use aya::{
 use super::{
     config::Config,
     earlier,
-    map::{map_error, take},
+    map::{KEEPING, map_error, take},
     netfilter,
     pins::Pins,
 };
 use crate::datapath::DatapathError;
-
-pub(super) const KEEPING: &str = "KEEPING";
 
 /// The map that the programs look at, and the chain of nftables that belongs to it.
 pub(crate) struct Keeping {

@@ -1,4 +1,4 @@
-//! What every map of the programs has: how it is taken, and what its errors say.
+//! What every map of the programs has: a name, how it is taken, and what its errors say.
 
 use aya::{
     Ebpf,
@@ -6,6 +6,13 @@ use aya::{
 };
 
 use crate::datapath::DatapathError;
+
+// Those that an earlier layout may have left, as the programs name them.
+pub(super) const FRONTENDS: &str = "FRONTENDS";
+pub(super) const COUNTERS: &str = "COUNTERS";
+pub(super) const SOURCES: &str = "SOURCES";
+pub(super) const KEEPING: &str = "KEEPING";
+pub(super) const SEAT: &str = "SEAT";
 
 /// Takes a map out of the object.
 pub(super) fn take<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, DatapathError> {

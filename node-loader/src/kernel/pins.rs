@@ -1,7 +1,7 @@
 //! The folder on the bpffs that keeps maps and links alive without us.
 //!
 //! Links of devices are named by the device's number: names may hold dots, which a bpffs refuses, and may change. Where the kernel
-//! has no such links, [`clsact`] keeps its records in their places.
+//! has no such links, [`clsact`](super::clsact) keeps its records in their places.
 
 use std::{
     fs, io,
@@ -11,7 +11,6 @@ use std::{
 use axoneme_bpf_common::LAYOUT_HASH;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-use super::{clsact, detach::detach};
 use crate::datapath::DatapathError;
 
 /// Prefix of the links of devices.
@@ -69,60 +68,25 @@ impl Pins {
         Ok(entries.iter().filter_map(|entry| device_of(&entry.path())).collect())
     }
 
-    /// Takes away what earlier layouts left; links first, so that no program runs without its maps being fed.
-    pub(crate) fn remove_other_layouts(&self) -> io::Result<Vec<PathBuf>> {
-        let others = self.other_layouts()?;
-        others.iter().try_for_each(|folder| remove_folder(folder))?;
-        Ok(others)
-    }
-
     /// The folders of earlier layouts, each with its maps by name.
     pub(crate) fn other_layouts(&self) -> io::Result<Vec<PathBuf>> {
         Ok(subfolders(&self.base)?.into_iter().filter(|folder| *folder != self.folder).collect())
     }
 }
 
-/// Takes away everything below `base`, and `base`. What is not there is no error.
-pub(crate) fn remove_all(base: &Path) -> io::Result<()> {
-    let folders = match subfolders(base) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        folders => folders?,
-    };
-    for folder in folders {
-        remove_folder(&folder)?;
-    }
-    fs::remove_dir(base)
-}
-
-fn subfolders(base: &Path) -> io::Result<Vec<PathBuf>> {
+/// One for each layout.
+pub(super) fn subfolders(base: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(base)?.collect::<io::Result<Vec<_>>>()?;
     Ok(entries.iter().map(fs::DirEntry::path).filter(|path| path.is_dir()).collect())
 }
 
-fn remove_folder(folder: &Path) -> io::Result<()> {
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
-    // Maps last: a bpffs lists in no order that we could rely on.
-    files.sort_by_key(|file| !is_link(file));
-    for file in files {
-        if file.is_symlink() {
-            device_of(&file).map_or(Ok(()), |index| clsact::detach(index, &file))?;
-        } else if is_link(&file)
-            && let Err(error) = detach(&file)
-        {
-            tracing::debug!(link = %file.display(), %error, "not detached at once; it goes with its pin");
-        }
-        fs::remove_file(file)?;
-    }
-    fs::remove_dir(folder)
-}
-
-fn is_link(file: &Path) -> bool {
+/// Whether a link is pinned here, or the record of a filter in its place.
+pub(super) fn is_link(file: &Path) -> bool {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.starts_with(DEVICE) || name.starts_with("link_")
 }
 
 /// The device that a pinned link is of.
-fn device_of(file: &Path) -> Option<u32> {
+pub(super) fn device_of(file: &Path) -> Option<u32> {
     file.file_name()?.to_str()?.strip_prefix(DEVICE)?.parse().ok()
 }

@@ -20,6 +20,7 @@ use super::{
     devices::Hook,
     pins::Pins,
     tcx,
+    words::text,
 };
 use crate::datapath::DatapathError;
 
@@ -140,10 +141,4 @@ fn connect<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut CgroupSockAddr,
 
 fn load_error(what: &str, error: &dyn std::error::Error) -> DatapathError {
     DatapathError::Load(format!("{what}: {}", text(error)))
-}
-
-/// With all its causes: aya keeps the kernel's words in the last one.
-pub(super) fn text(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

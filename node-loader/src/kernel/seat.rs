@@ -7,12 +7,10 @@ use aya::{
 
 use super::{
     earlier,
-    map::{map_error, take},
+    map::{SEAT, map_error, take},
     pins::Pins,
 };
 use crate::{datapath::DatapathError, seat::Seat};
-
-pub(super) const SEAT: &str = "SEAT";
 
 /// See the module.
 pub(crate) struct Preferred(Array<MapData, u32>);

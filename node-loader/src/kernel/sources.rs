@@ -13,16 +13,15 @@ use aya::{
 
 use super::{
     earlier,
-    map::{is_not_found, map_error, take},
+    map::{SOURCES, is_not_found, map_error, take},
     pins::Pins,
 };
 use crate::datapath::{DatapathError, ServiceId, SourceRange};
 
-pub(super) const SOURCES: &str = "SOURCES";
 /// Of an IPv4 address in 16 bytes, the bits before it.
 const MAPPED_BITS: u32 = 96;
 
-pub(super) type Key = lpm_trie::Key<bpf::SourceKey>;
+type Key = lpm_trie::Key<bpf::SourceKey>;
 
 /// The map, and what is in it.
 pub(crate) struct SourceRanges {

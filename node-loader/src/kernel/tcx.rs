@@ -8,7 +8,7 @@ use aya::programs::{
     tc::TcAttachOptions,
 };
 
-use super::programs::text;
+use super::words::text;
 
 /// Puts a program on a device; one that has our link gets its program exchanged in place, between two packets. `false` when the
 /// device is gone already.
