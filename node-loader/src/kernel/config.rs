@@ -46,6 +46,9 @@ impl Default for Config {
 }
 
 /// Values of `skb->mark` and `SO_MARK`. Only bits of `mask` are read or written.
+///
+/// [`bpf::Marks`] is what the programs look at in one of their maps, so whatever it has is part of the maps' layout. These are also
+/// what only Envoy and nftables have to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marks {
     /// The bits that are ours.
