@@ -225,19 +225,26 @@ async fn run_on(
     }
     let result = parts.run(node.run(inputs)).await;
     if config.cleanup_on_exit {
-        let cleared = StateFiles::open(config.state_dir()).and_then(|state| state.clear());
-        cleared.map_err(failed("remove", config.state_dir()))?;
-        let cleared = SuspectFiles::open(config.suspects_dir()).and_then(|suspects| suspects.clear());
-        cleared.map_err(failed("remove", config.suspects_dir()))?;
-        let (admin, bootstrap) = (config.admin_socket(Seat::First), config.bootstrap_file(Seat::First));
-        for file in [config.xds_socket(), config.status_socket(), admin, bootstrap] {
-            let _ = fs::remove_file(file);
-        }
-        let _ = fs::remove_dir_all(config.modules_dir());
-        // Unless somebody else has something in it.
-        let _ = fs::remove_dir(&config.run_dir);
+        remove_files(&config)?;
     }
     result
+}
+
+/// What the node wrote to disk.
+fn remove_files(config: &Config) -> Result<(), NodeError> {
+    let failed = |path: PathBuf| move |source| NodeError::Io { what: "remove", path, source };
+    let cleared = StateFiles::open(config.state_dir()).and_then(|state| state.clear());
+    cleared.map_err(failed(config.state_dir()))?;
+    let cleared = SuspectFiles::open(config.suspects_dir()).and_then(|suspects| suspects.clear());
+    cleared.map_err(failed(config.suspects_dir()))?;
+    let (admin, bootstrap) = (config.admin_socket(Seat::First), config.bootstrap_file(Seat::First));
+    for file in [config.xds_socket(), config.status_socket(), admin, bootstrap] {
+        let _ = fs::remove_file(file);
+    }
+    let _ = fs::remove_dir_all(config.modules_dir());
+    // Unless somebody else has something in it.
+    let _ = fs::remove_dir(&config.run_dir);
+    Ok(())
 }
 
 /// The tasks of a node. When one ends before the node does, so do all.

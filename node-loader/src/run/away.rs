@@ -4,11 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::node::{Node, told};
-use crate::{
-    datapath::{Counters, Reason, ServiceId},
-    reconcile::Event,
-};
+use crate::datapath::{Counters, Reason, ServiceId};
 
 /// Envoy may take so long to come for the first time.
 const START: Duration = Duration::from_secs(60);
@@ -69,30 +65,6 @@ impl Away {
             (service, sum.saturating_sub(before))
         };
         bypassed(counters).into_iter().map(since).filter(|(_, sum)| *sum > 0).collect()
-    }
-}
-
-impl Node {
-    /// Whether Envoy has been away for long, or is back.
-    pub(super) fn look_for_envoy(&mut self, now: Instant) {
-        if self.away.is_long(now) {
-            let datapath = &self.datapath;
-            // It may serve on while its stream is broken.
-            if self.core.proxy_ports().any(|port| told(datapath.listening(port)).unwrap_or(false)) {
-                self.away.listens(now);
-            } else {
-                self.feed(Event::ProxyAway);
-            }
-        }
-        if self.away.is_over(now) {
-            let counters = told(self.datapath.counters()).unwrap_or_default();
-            let sums = self.away.sum(&counters);
-            for (service, name) in self.core.services() {
-                if let Some(connections) = sums.get(&service) {
-                    tracing::warn!(name = &**name, connections, "went around the proxy while it was away");
-                }
-            }
-        }
     }
 }
 

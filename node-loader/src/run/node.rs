@@ -252,6 +252,28 @@ impl Node {
         }
     }
 
+    /// Whether Envoy has been away for long, or is back.
+    fn look_for_envoy(&mut self, now: Instant) {
+        if self.away.is_long(now) {
+            let datapath = &self.datapath;
+            // It may serve on while its stream is broken.
+            if self.core.proxy_ports().any(|port| told(datapath.listening(port)).unwrap_or(false)) {
+                self.away.listens(now);
+            } else {
+                self.feed(Event::ProxyAway);
+            }
+        }
+        if self.away.is_over(now) {
+            let counters = told(self.datapath.counters()).unwrap_or_default();
+            let sums = self.away.sum(&counters);
+            for (service, name) in self.core.services() {
+                if let Some(connections) = sums.get(&service) {
+                    tracing::warn!(name = &**name, connections, "went around the proxy while it was away");
+                }
+            }
+        }
+    }
+
     /// The connections of a frontend have had their time.
     fn expire(&mut self, address: SocketAddr, connections: usize) {
         counter!(names::DRAIN_TIMEOUTS).increment(1);
