@@ -13,6 +13,9 @@ pub const SOON: Duration = Duration::from_secs(30);
 /// All themes start their pods at the same time.
 const PODS: &str = "--timeout=180s";
 
+/// What stands for the IngressClass in a theme's manifest.
+pub const CLASS: &str = "@CLASS@";
+
 /// What is applied, and what must hold then.
 #[derive(Debug)]
 pub struct Theme {
@@ -20,7 +23,7 @@ pub struct Theme {
     pub name: &'static str,
     /// Services with their ports. All of them lead to containers of one pod; each answers with the Service's name.
     pub backends: &'static [(&'static str, &'static [u16])],
-    /// What else there is, YAML; `@CLASS@` in it stands for the IngressClass.
+    /// What else there is, YAML, with [`CLASS`] in it.
     pub manifest: fn() -> Result<String>,
     /// Looks whether it holds.
     pub holds: fn(&Place<'_>) -> Result<()>,
@@ -61,7 +64,7 @@ pub fn try_all(cluster: &Cluster, class: &str, themes: &[&Theme]) -> Result<()> 
 
 impl Theme {
     fn try_at(&self, place: &Place<'_>, class: &str) -> Result<()> {
-        let manifest = (self.manifest)()?.replace("@CLASS@", class);
+        let manifest = (self.manifest)()?.replace(CLASS, class);
         let objects = [labelled_namespace(&place.namespace).to_string(), backends(self.backends), manifest];
         place.cluster.apply(&place.namespace, &objects.join("\n---\n"))?;
         place.ready()?;
@@ -105,6 +108,18 @@ fn backends(services: &[(&str, &[u16])]) -> String {
     let mut all: Vec<Value> = services.iter().enumerate().map(service).collect();
     all.push(deployment);
     all.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n")
+}
+
+/// An Ingress of the class that it is tried with, and whose default backend is port 80 of this Service: for a theme's manifest.
+#[must_use]
+pub fn ingress(name: &str, backend: &str, annotations: &Value) -> String {
+    let backend = json!({"service": {"name": backend, "port": {"number": 80}}});
+    let ingress = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": {"name": name, "annotations": annotations},
+        "spec": {"ingressClassName": CLASS, "defaultBackend": backend},
+    });
+    ingress.to_string()
 }
 
 impl Place<'_> {

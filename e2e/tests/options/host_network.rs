@@ -5,10 +5,12 @@ use axoneme_e2e::{
     Cluster,
     cluster::{NAMESPACE as INSTALLED, NODES},
     curl::Request,
-    theme::{Place, SOON, Theme, served_by},
+    theme::{self, Place, SOON, Theme, served_by},
     until,
 };
 use serde_json::{Value, json};
+
+use super::CLASS;
 
 const DEPLOYMENT: &str = "deployment/axoneme-operator";
 const FLAG: &str = "AXONEME_INGRESS_HOSTNETWORK_ENABLED";
@@ -47,7 +49,7 @@ fn switch(cluster: &Cluster, on: bool) -> Result<()> {
 pub(crate) const THEME: Theme = Theme {
     name: "host-network",
     backends: &[("first", &[80]), ("second", &[80])],
-    manifest: || Ok(ingress("first", PORT).to_string()),
+    manifest: || Ok(ingress("first")),
     holds: |place| {
         is_served_by(place, "first")?;
         let nodes = json!(NODES.map(|node| json!({ "ip": place.cluster.address(node) })));
@@ -68,7 +70,8 @@ pub(crate) const THEME: Theme = Theme {
         ensure!(told["ingresses"][0]["mode"] == "host-network" && told["notes"] == json!([]), "{told}");
 
         // The younger one has to wait until the port is free.
-        place.cluster.apply(&place.namespace, &ingress("second", PORT).to_string())?;
+        let second = ingress("second").replace(theme::CLASS, CLASS);
+        place.cluster.apply(&place.namespace, &second)?;
         place.event("second", "Conflict", &format!("{}/first is older and has port {PORT}", place.namespace))?;
         is_served_by(place, "first")?;
         place.kubectl(&["delete", "ingress", "first"])?;
@@ -76,13 +79,9 @@ pub(crate) const THEME: Theme = Theme {
     },
 };
 
-fn ingress(name: &str, port: u16) -> Value {
-    let backend = json!({"service": {"name": name, "port": {"number": 80}}});
-    json!({
-        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-        "metadata": {"name": name, "annotations": {"ingress.axoneme.io/host-listener-port": port.to_string()}},
-        "spec": {"ingressClassName": "axoneme", "defaultBackend": backend},
-    })
+fn ingress(name: &str) -> String {
+    let annotations = json!({"ingress.axoneme.io/host-listener-port": PORT.to_string()});
+    theme::ingress(name, name, &annotations)
 }
 
 fn is_served_by(place: &Place<'_>, backend: &str) -> Result<()> {

@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 use axoneme_e2e::{
     cluster::NODES,
     curl::Request,
-    theme::{SOON, Theme},
+    theme::{SOON, Theme, ingress},
     until,
 };
 use serde_json::{Value, json};
@@ -12,16 +12,7 @@ use serde_json::{Value, json};
 pub(crate) const THEME: Theme = Theme {
     name: "local-traffic",
     backends: &[("echo", &[80])],
-    manifest: || {
-        let backend = json!({"service": {"name": "echo", "port": {"number": 80}}});
-        let annotations = json!({"ingress.axoneme.io/service-external-traffic-policy": "Local"});
-        let ingress = json!({
-            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-            "metadata": {"name": "web", "annotations": annotations},
-            "spec": {"ingressClassName": "@CLASS@", "defaultBackend": backend},
-        });
-        Ok(ingress.to_string())
-    },
+    manifest: || Ok(ingress("web", "echo", &json!({"ingress.axoneme.io/service-external-traffic-policy": "Local"}))),
     holds: |place| {
         // Which is also to say that MetalLB lets some node announce the address.
         place.routes(&place.address("web")?, &[("a.example", "/", Some("echo"))])?;

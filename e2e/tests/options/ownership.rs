@@ -3,7 +3,7 @@
 
 use anyhow::ensure;
 use axoneme_e2e::{
-    theme::{Place, SOON, Theme},
+    theme::{Place, SOON, Theme, ingress},
     until,
 };
 use serde_json::json;
@@ -11,14 +11,7 @@ use serde_json::json;
 pub(crate) const THEME: Theme = Theme {
     name: "ownership",
     backends: &[("echo", &[80])],
-    manifest: || {
-        let backend = json!({"service": {"name": "echo", "port": {"number": 80}}});
-        let ingress = json!({
-            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"},
-            "spec": {"ingressClassName": "@CLASS@", "defaultBackend": backend},
-        });
-        Ok(ingress.to_string())
-    },
+    manifest: || Ok(ingress("web", "echo", &json!({}))),
     holds: |place| {
         let is_served = |place: &Place<'_>| place.routes(&place.address("web")?, &[("a.example", "/", Some("echo"))]);
         let gives_to = |class: &str| {

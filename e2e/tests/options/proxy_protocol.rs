@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use axoneme_e2e::{
-    theme::{SOON, Theme},
+    theme::{SOON, Theme, ingress},
     until,
 };
 use serde_json::{Value, json};
@@ -24,13 +24,7 @@ pub(crate) const THEME: Theme = Theme {
             // About the client that the header names, not about the proxy that brings it.
             "ingress.axoneme.io/load-balancer-source-ranges": format!("{CLIENT}/32"),
         });
-        let backend = json!({"service": {"name": "echo", "port": {"number": 80}}});
-        let ingress = json!({
-            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-            "metadata": {"name": "web", "annotations": annotations},
-            "spec": {"ingressClassName": "@CLASS@", "defaultBackend": backend},
-        });
-        Ok(ingress.to_string())
+        Ok(ingress("web", "echo", &annotations))
     },
     holds: |place| {
         let address = place.address("web")?;
