@@ -8,13 +8,10 @@ use tokio::time::Instant;
 use crate::{
     api::Api,
     http::first_200,
-    objects::{host, ingress},
+    objects::{GROUP, host, ingress},
     others::Others,
     place::Place,
 };
-
-/// Group and version of Ingresses.
-pub(crate) const GROUP: &str = "/apis/networking.k8s.io/v1";
 
 /// What one Ingress took.
 pub(crate) struct Appeared {

@@ -6,9 +6,8 @@ use tokio::task::JoinSet;
 
 use crate::{
     api::Api,
-    appear::GROUP,
     http::first_200,
-    objects::{foreign, host, ingress},
+    objects::{GROUP, foreign, host, ingress},
     place::Place,
     usage::Usage,
 };

@@ -5,6 +5,8 @@ use axoneme_e2e::{Cluster, cluster::labelled_namespace};
 use serde_json::{Value, json};
 
 pub(crate) const NAMESPACE: &str = "e2e-bench";
+/// Group and version of Ingresses.
+pub(crate) const GROUP: &str = "/apis/networking.k8s.io/v1";
 /// A class that is nobody's here.
 const FOREIGN: &str = "e2e-bench-foreign";
 

@@ -11,9 +11,8 @@ use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
 
 use crate::{
     api::{Api, NodePorts},
-    appear::GROUP,
     http::first_200,
-    objects::{Mode, NAMESPACE, host, ingress},
+    objects::{GROUP, Mode, NAMESPACE, host, ingress},
 };
 
 const LIMIT: Duration = Duration::from_secs(60);

@@ -19,8 +19,7 @@ use tokio_rustls::{
 
 use crate::{
     api::Api,
-    appear::GROUP,
-    objects::{host, secure},
+    objects::{GROUP, host, secure},
     place::Place,
 };
 
