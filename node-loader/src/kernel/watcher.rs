@@ -315,7 +315,7 @@ impl Watcher {
     /// Attaches wherever a program belongs, exchanging what an earlier process left, and takes away the pins of devices that
     /// went while nobody watched.
     fn attach_all(&mut self) -> Result<(), DatapathError> {
-        self.attached.clear();
+        self.forget_what_may_be_gone()?;
         let known: Vec<u32> = self.devices.lock().devices.keys().copied().collect();
         for index in known {
             self.apply_device(index)?;

@@ -1,5 +1,8 @@
 //! Pods that come and go faster than anybody could look: each device that is there has its program, each that went leaves none.
 
+use std::{fs, mem, thread::sleep, time::Duration};
+
+use axoneme_node::kernel::Attachment;
 use axoneme_testnet::{Layout, Namespace, wait_until};
 use nix::sys::signal::{Signal, kill};
 
@@ -56,6 +59,38 @@ fn what_was_too_much_to_be_told_is_looked_up() {
     node.ip(["link del group 1"]).unwrap();
     all_are_covered(node, there);
     scene.end();
+}
+
+#[test]
+fn what_was_too_much_to_be_told_is_looked_up_once_on_filters() {
+    let scene = Scene::on("overrun-clsact", Layout::Routed, Some(Attachment::Clsact));
+    let (node, there) = (&scene.node, how_many(&scene.node));
+    // To put a filter on a device is an event, too: that of as many does not fit into the loader's own socket.
+    kill(scene.agent.pid(), Signal::SIGSTOP).unwrap();
+    node.ip((0..400).map(|number| add(&scene, number, 1))).unwrap();
+    kill(scene.agent.pid(), Signal::SIGCONT).unwrap();
+    all_are_covered(node, there + 400);
+    rests(&scene);
+    node.ip(["link del group 1"]).unwrap();
+    all_are_covered(node, there);
+    scene.end();
+}
+
+/// The agent has nothing more to do: it takes no processor for a second.
+fn rests(scene: &Scene) {
+    let path = format!("/proc/{}/stat", scene.agent.pid());
+    // After the name in parentheses, user and system time are the 12th and 13th words.
+    let used = || {
+        let stat = fs::read_to_string(&path).unwrap();
+        let words = stat.rsplit(')').next().unwrap().split_whitespace();
+        words.skip(11).take(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut before = used();
+    let rested = wait_until("the agent to rest", SOON, || {
+        sleep(Duration::from_secs(1));
+        Ok(mem::replace(&mut before, used()) == before)
+    });
+    assert!(rested.is_ok(), "it is busy without an end");
 }
 
 fn how_many(node: &Namespace) -> usize {

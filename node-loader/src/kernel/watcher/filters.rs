@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 use super::Watcher;
-use crate::datapath::DatapathError;
+use crate::{datapath::DatapathError, kernel::attachment::Attachment};
 
 /// Who cleans up takes the filter before its record: so long later, what is still on record is missing.
 const SETTLED: Duration = Duration::from_millis(250);
@@ -34,6 +34,21 @@ impl Deleted {
 }
 
 impl Watcher {
+    /// Forgets attachments that have to be made, or looked at by making them again: all links, of which nobody hears. To exchange a
+    /// filter is an event; as many as a node has devices would be too many to be told, and a reason to do it all once more, without
+    /// end. So filters are listed. Cost: the filters of all devices.
+    pub(super) fn forget_what_may_be_gone(&mut self) -> Result<(), DatapathError> {
+        if self.programs.attachment() == Attachment::Tcx {
+            self.attached.clear();
+        }
+        for index in self.attached.keys().copied().collect::<Vec<u32>>() {
+            if !self.programs.is_in_place(index)? {
+                self.attached.remove(&index);
+            }
+        }
+        Ok(())
+    }
+
     /// Puts our filters back where they went with what was deleted. Cost: the filters of these devices.
     pub(super) fn put_back_filters(&mut self) -> Result<(), DatapathError> {
         for index in std::mem::take(&mut self.deleted).devices {
