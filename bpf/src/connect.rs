@@ -3,12 +3,12 @@
 //! The mark is there before the kernel chooses a route, which makes it a local one with the node's address as source. Neither
 //! address is rewritten, so both sides see true ones. Processes of pods run this too, and are left to their device's hook.
 
-use axoneme_bpf_common::{Failure, Frontend, HOST_V4, HOST_V6, Marks, PROTOCOL_TCP, Place, Reason, State};
+use axoneme_bpf_common::{Failure, Frontend, HOST_V4, HOST_V6, Marks, PROTOCOL_TCP, Place, Reason, Settings, State};
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{SO_MARK, SOL_SOCKET, bpf_sock},
     cty::c_void,
-    helpers::{bpf_get_netns_cookie, bpf_set_retval, bpf_setsockopt},
+    helpers::{bpf_bind, bpf_get_netns_cookie, bpf_set_retval, bpf_setsockopt},
     programs::SockAddrContext,
 };
 
@@ -22,12 +22,14 @@ use crate::{
 const ALLOW: i32 = 1;
 const DENY: i32 = 0;
 const ECONNREFUSED: i32 = 111;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 
 #[inline(always)]
 pub(crate) fn v4(ctx: &SockAddrContext) -> i32 {
     // SAFETY: the context that the kernel hands to the program; its socket is a whole one and never null.
     let (address, bound) = unsafe { ((*ctx.sock_addr).user_ip4, (*(*ctx.sock_addr).__bindgen_anon_1.sk).src_ip4) };
-    connect(ctx, Family::V4, v4_address(address), v4_address(bound))
+    connect(ctx, Family::V4, Family::V4, v4_address(address), v4_address(bound))
 }
 
 #[inline(always)]
@@ -38,7 +40,7 @@ pub(crate) fn v6(ctx: &SockAddrContext) -> i32 {
         (words((&raw const (*ctx.sock_addr).user_ip6).cast()), words((&raw const (*socket).src_ip6).cast()))
     };
     let family = if words[0] == 0 && words[1] == 0 && words[2] == 0xffff_u32.to_be() { Family::V4 } else { Family::V6 };
-    connect(ctx, family, words, bound)
+    connect(ctx, Family::V6, family, words, bound)
 }
 
 /// Word by word, as the verifier wants the fields of a context.
@@ -49,7 +51,7 @@ unsafe fn words(ip: *const u32) -> Address {
 }
 
 #[inline(always)]
-fn connect(ctx: &SockAddrContext, family: Family, destination: Address, bound: Address) -> i32 {
+fn connect(ctx: &SockAddrContext, of_socket: Family, family: Family, destination: Address, bound: Address) -> i32 {
     let Some(settings) = maps::settings() else { return ALLOW };
     // SAFETY: the context that the kernel hands to the program; `sk` is a full socket in this hook.
     unsafe {
@@ -71,7 +73,12 @@ fn connect(ctx: &SockAddrContext, family: Family, destination: Address, bound: A
         }
         let flow = Flow { family, source: [0; 4], destination, source_port: 0, destination_port: port };
         match decide(ctx, &flow) {
-            Decision::Take => socket.set_mark(settings.marks.host),
+            Decision::Take => {
+                socket.set_mark(settings.marks.host);
+                if bound[0] | bound[1] | bound[3] == 0 {
+                    speak_from(ctx, of_socket, family, settings);
+                }
+            }
             Decision::Pass => socket.clear_mark(),
             Decision::Refuse => {
                 bpf_set_retval(-ECONNREFUSED);
@@ -80,6 +87,31 @@ fn connect(ctx: &SockAddrContext, family: Family, destination: Address, bound: A
         }
     }
     ALLOW
+}
+
+/// Binds a socket that is bound to nothing to the node's address, where the route would choose another one. A socket that has
+/// a port already keeps what the route chooses.
+#[inline(always)]
+unsafe fn speak_from(ctx: &SockAddrContext, of_socket: Family, family: Family, settings: &Settings) {
+    let source = match family {
+        Family::V4 if settings.v4_source != 0 => v4_address(settings.v4_source),
+        Family::V6 if settings.v6_source[0] != 0 => settings.v6_source,
+        Family::V4 | Family::V6 => return,
+    };
+    // SAFETY: upheld by the caller; each is a `sockaddr` of its family, of the length that goes with it.
+    unsafe {
+        match of_socket {
+            Family::V4 => {
+                let mut address = [u32::from_ne_bytes([AF_INET, 0, 0, 0]), source[3], 0, 0];
+                bpf_bind(ctx.sock_addr, (&raw mut address).cast(), size_of_val(&address) as i32);
+            }
+            Family::V6 => {
+                let [a, b, c, d] = source;
+                let mut address = [u32::from_ne_bytes([AF_INET6, 0, 0, 0]), 0, a, b, c, d, 0];
+                bpf_bind(ctx.sock_addr, (&raw mut address).cast(), size_of_val(&address) as i32);
+            }
+        }
+    }
 }
 
 enum Decision {

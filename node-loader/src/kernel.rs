@@ -63,6 +63,7 @@ use devices::Devices;
 use frontends::{Frontends, Settings};
 use keeping::Keeping;
 use near::Near;
+use netfilter::Table;
 use pins::Pins;
 use programs::Programs;
 use seat::Preferred;
@@ -74,6 +75,7 @@ pub struct Kernel {
     sources: SourceRanges,
     preferred: Preferred,
     keeping: Keeping,
+    table: Arc<Table>,
     addresses: watch::Receiver<Vec<IpAddr>>,
     devices: Arc<Mutex<Devices>>,
     attachment: Attachment,
@@ -118,9 +120,10 @@ async fn start_all(config: Config) -> Result<Started, DatapathError> {
     let preferred = Preferred::take(programs.ebpf(), &pins)?;
     let settings = Settings::take(programs.ebpf())?;
     let monitor = Monitor::take(programs.ebpf())?;
-    let keeping = Keeping::take(programs.ebpf(), &pins, config.clone())?;
+    let keeping = Keeping::take(programs.ebpf(), &pins, &config)?;
+    let table = Arc::new(Table::new(config.clone(), keeping.is_on()?));
     let maps = (settings, Near::take(programs.ebpf())?, Bridges::take(programs.ebpf())?);
-    let mut watcher = Watcher::start(config, pins.clone(), programs, maps, keeping.is_on()?, netns_cookie).await?;
+    let mut watcher = Watcher::start(config, pins.clone(), programs, maps, Arc::clone(&table), netns_cookie).await?;
     watcher.programs().attach_connect(&cgroup)?;
     remove_other_layouts(&pins)?;
     let kernel = Kernel {
@@ -128,6 +131,7 @@ async fn start_all(config: Config) -> Result<Started, DatapathError> {
         sources,
         preferred,
         keeping,
+        table,
         addresses: watcher.addresses(),
         devices: watcher.devices(),
         attachment,
@@ -152,7 +156,7 @@ impl Datapath for Kernel {
     }
 
     fn keep_clients(&mut self, on: bool) -> Result<(), DatapathError> {
-        self.keeping.set(on)
+        self.keeping.set(on, &self.table)
     }
 
     fn entries(&self) -> Result<BTreeMap<SocketAddr, Entry>, DatapathError> {

@@ -16,7 +16,14 @@ impl Namespace {
     pub fn serve_by_ipvs(&self, services: &[Service]) -> Result<()> {
         // The module makes its settings, and comes with the first call.
         self.feed("ipvsadm", &["--restore"], &servers(services))?;
-        for (sysctl, value) in [("vs.conntrack", "1"), ("conf.all.arp_ignore", "1"), ("conf.all.arp_announce", "2")] {
+        for (sysctl, value) in [
+            ("vs.conntrack", "1"),
+            ("vs.conn_reuse_mode", "0"),
+            ("vs.expire_nodest_conn", "1"),
+            ("vs.expire_quiescent_template", "1"),
+            ("conf.all.arp_ignore", "1"),
+            ("conf.all.arp_announce", "2"),
+        ] {
             self.set(&format!("ipv4.{sysctl}"), value)?;
         }
         let own = self.address.each();

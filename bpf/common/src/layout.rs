@@ -54,7 +54,7 @@ const _: () = assert!(size_of::<FrontendKey>() == 16 + 2 + 1 + 1);
 const _: () = assert!(size_of::<Frontend>() == 4 + 2 + 1 + 1 + 1 + 3);
 const _: () = assert!(size_of::<SourceKey>() == 4 + 4 + 16);
 const _: () = assert!(size_of::<Marks>() == 7 * 4);
-const _: () = assert!(size_of::<Settings>() == 8 + size_of::<Marks>() + 4);
+const _: () = assert!(size_of::<Settings>() == 8 + size_of::<Marks>() + 4 + 4 + 16 + 4);
 const _: () = assert!(size_of::<Keeping>() == 4 + 4);
 const _: () = assert!(size_of::<Tally>() == 8 * 9);
 const _: () = assert!(size_of::<RedirectEvent>() == 8 + 16 + 16 + 2 + 2 + 4 + 4 + 4);

@@ -101,6 +101,13 @@ pub struct Settings {
     pub marks: Marks,
     /// [`HOST_V4`] and [`HOST_V6`]: for which families the node has an address that its processes can speak from.
     pub host_families: u32,
+    /// Where IPVS is, the address, in network byte order, that a socket of the host is bound to before its connection is taken: the
+    /// route would choose the service's, which IPVS makes the node's own. Else 0: the route chooses.
+    pub v4_source: u32,
+    /// The same for IPv6.
+    pub v6_source: [u32; 4],
+    /// Always 0.
+    pub zero: u32,
 }
 
 /// Bit of [`Settings::host_families`].

@@ -81,7 +81,7 @@ pub(crate) struct Devices {
 }
 
 impl Devices {
-    /// A device as it is now. The answer is whether IPVS came with it, which changes what belongs on all others.
+    /// A device as it is now. The answer is whether IPVS came with it.
     pub(crate) fn set(&mut self, index: u32, device: Device) -> bool {
         let is_new = device.name == IPVS && self.ipvs != Some(index);
         if is_new {
@@ -108,8 +108,7 @@ impl Devices {
     /// A port of a bridge gets one, and so does the bridge: netfilter at the port drops the socket that was assigned there.
     pub(crate) fn hook(&self, index: u32) -> Option<Hook> {
         let device = self.devices.get(&index)?;
-        // A packet that we gave to the proxy would still be sent to a backend by IPVS, which then nobody answers.
-        if self.ipvs.is_some() || matches(&self.ignored, &device.name) {
+        if matches(&self.ignored, &device.name) {
             return None;
         }
         if device.kind == Kind::Loopback {
@@ -149,20 +148,13 @@ impl Devices {
     /// What this node has that the redirect cannot cope with, in sentences. Cost: all devices.
     pub(crate) fn unsupported(&self) -> Vec<String> {
         let all = self.devices.values();
-        let ipvs = self.ipvs.map(|_| {
-            format!(
-                "kube-proxy runs in ipvs mode ({IPVS} is there): IPVS takes packets to its addresses before a socket can. Nobody is \
-                 redirected to the proxy, and services are as they would be without us. kube-proxy's nftables and iptables \
-                 modes work"
-            )
-        });
         let in_vrf = all.filter(|device| device.kind == Kind::Physical && self.is_in_vrf(device)).map(|device| {
             format!(
                 "{} is in a VRF, whose sockets and routes are apart: what comes in by it is not redirected",
                 device.name
             )
         });
-        ipvs.into_iter().chain(in_vrf).collect()
+        in_vrf.collect()
     }
 
     fn is_in_vrf(&self, device: &Device) -> bool {
@@ -172,7 +164,9 @@ impl Devices {
     fn why_not(&self, device: &Device) -> &'static str {
         if matches(&self.ignored, &device.name) {
             "as --ignore-device says"
-        } else if self.ipvs.is_some() || self.is_in_vrf(device) {
+        } else if device.name == IPVS {
+            "kube-proxy's, in ipvs mode: what the proxy takes passes IPVS unseen"
+        } else if self.is_in_vrf(device) {
             "not supported, see below"
         } else if device.master.is_some() {
             "its packets are seen at its master"
@@ -183,17 +177,19 @@ impl Devices {
 
     /// The addresses that node ports answer on, sorted.
     pub(crate) fn node_addresses(&self) -> Vec<IpAddr> {
-        let addresses: BTreeSet<IpAddr> = self.addresses.iter().map(|(_, address)| *address).collect();
+        let addresses: BTreeSet<IpAddr> = self.own().map(|(_, address)| *address).collect();
         addresses.into_iter().collect()
     }
 
+    /// Without those of services, which IPVS makes the node's own.
+    fn own(&self) -> impl Iterator<Item = &(u32, IpAddr)> {
+        self.addresses.iter().filter(|(index, _)| Some(*index) != self.ipvs)
+    }
+
     /// The address that host processes speak from when the proxy takes their connections: one of a default route's device, else
-    /// any. Beside IPVS there is none, which leaves them alone.
+    /// any.
     pub(crate) fn source(&self, is_family: fn(&IpAddr) -> bool) -> Option<IpAddr> {
-        if self.ipvs.is_some() {
-            return None;
-        }
-        let of_family = || self.addresses.iter().filter(|(_, address)| is_family(address));
+        let of_family = || self.own().filter(|(_, address)| is_family(address));
         let on_uplink = of_family().find(|(index, _)| self.default_routes.contains(index));
         on_uplink.or_else(|| of_family().next()).map(|(_, address)| *address)
     }
@@ -260,30 +256,34 @@ mod tests {
     fn what_the_redirect_cannot_cope_with_is_said() {
         assert_eq!(node().unsupported(), Vec::<String>::new());
         let mut node = node();
-        node.set(9, device("kube-ipvs0", Kind::Other, None));
         node.set(10, device("red", Kind::Vrf, None));
         node.set(11, device("eth2", Kind::Physical, Some(10)));
-        let [ipvs, vrf] = node.unsupported().try_into().unwrap();
-        assert!(ipvs.contains("ipvs mode") && vrf.starts_with("eth2 is in a VRF"), "{ipvs} {vrf}");
+        let [vrf] = node.unsupported().try_into().unwrap();
+        assert!(vrf.starts_with("eth2 is in a VRF"), "{vrf}");
         let layout = node.layout();
-        let why: Vec<_> = layout.devices[8..].iter().map(|it| it.left_alone.as_deref().unwrap_or_default()).collect();
-        assert!(why[0].contains("not supported") && why[2].contains("not supported"), "{why:?}");
-        assert_eq!(layout.unsupported.len(), 2);
+        assert_eq!(layout.devices[9].left_alone.as_deref(), Some("not supported, see below"));
+        assert_eq!(layout.unsupported.len(), 1);
     }
 
     #[test]
-    fn beside_ipvs_there_is_no_program() {
+    fn addresses_of_services_are_not_the_nodes() {
         let mut node = node();
-        node.addresses = BTreeSet::from([(7, "192.168.0.2".parse().unwrap())]);
+        let (own, service) = ("192.168.0.2".parse().unwrap(), "10.96.0.1".parse().unwrap());
+        node.addresses = BTreeSet::from([(7, own), (10, service)]);
+        assert_eq!(node.node_addresses(), [service, own]);
         assert!(!node.set(9, device("dummy0", Kind::Other, None)));
         let ipvs = || device("kube-ipvs0", Kind::Other, None);
-        assert!(node.set(10, ipvs()), "everything changes");
+        assert!(node.set(10, ipvs()), "it came");
         assert!(!node.set(10, ipvs()), "it was there");
-        assert_eq!((node.hook(1), node.hook(4), node.hook(7), node.source(IpAddr::is_ipv4)), (None, None, None, None));
-        assert!(!node.forget(9) && node.forget(10), "everything changes back");
-        assert!(node.hook(7).is_some() && node.source(IpAddr::is_ipv4).is_some() && node.unsupported().is_empty());
+        assert_eq!((node.node_addresses(), node.hook(10)), (vec![own], None));
+        assert!(node.layout().devices[9].left_alone.as_deref().is_some_and(|why| why.contains("ipvs mode")));
+        node.default_routes.clear();
+        node.addresses.remove(&(7, own));
+        assert_eq!(node.source(IpAddr::is_ipv4), None);
+        assert!(!node.forget(9) && node.forget(10), "it went");
+        assert_eq!(node.source(IpAddr::is_ipv4), Some(service));
         node.replace([(1, device("lo", Kind::Loopback, None)), (2, ipvs())].into_iter());
-        assert_eq!((node.hook(1), node.unsupported().len()), (None, 1));
+        assert_eq!(node.ipvs, Some(2));
     }
 
     #[test]

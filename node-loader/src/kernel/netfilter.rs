@@ -38,19 +38,29 @@
 //! No packet comes to the chain `fragments`. But a table with `tproxy` makes the kernel put fragments together before it routes, with the mark of the
 //! first; the others have no ports and would go elsewhere. Where there is kube-proxy, connection tracking does so in any case.
 //!
-//! The last three chains are there only where upstream connections speak from their client's address: the kernel tracks all
+//! The last three of these chains are there only where upstream connections speak from their client's address: the kernel tracks all
 //! connections of a node that has a chain of the type `nat`. What was masqueraded comes back to the client's address, which is not the
 //! node's, so it needs a mark to be routed to the node; what a process of the node answers, too.
+//!
+//! Beside IPVS there are those of [`past_ipvs`].
 
-use nix::{errno::Errno, sys::socket::SockProtocol};
+use nix::errno::Errno;
+use parking_lot::Mutex;
 
-use super::{
-    config::{Config, Marks},
-    netlink::{ACK, APPEND, Attributes, CREATE, Messages, Socket},
-};
+use super::config::{Config, Marks};
 use crate::datapath::DatapathError;
 
-/// Numbers of `linux/netfilter/nfnetlink.h` and `nf_tables.h`.
+mod batch;
+mod deletions;
+mod past_ipvs;
+mod rule;
+
+pub(crate) use deletions::Deletions;
+
+use batch::Batch;
+use rule::Rule;
+
+/// Numbers of `linux/netfilter/nfnetlink.h`, `nf_tables.h` and `linux/netfilter.h`.
 mod nft {
     pub(super) const BATCH_BEGIN: u16 = 0x10;
     pub(super) const BATCH_END: u16 = 0x11;
@@ -59,45 +69,103 @@ mod nft {
     pub(super) const NEW_TABLE: u16 = 0;
     pub(super) const DELETE_TABLE: u16 = 2;
     pub(super) const NEW_CHAIN: u16 = 3;
+    pub(super) const DELETE_CHAIN: u16 = 5;
     pub(super) const NEW_RULE: u16 = 6;
+    pub(super) const GET_RULE: u16 = 7;
+    pub(super) const DELETE_RULE: u16 = 8;
     pub(super) const HOOK_PREROUTING: u32 = 0;
+    pub(super) const HOOK_INPUT: u32 = 1;
     pub(super) const HOOK_OUTPUT: u32 = 3;
     pub(super) const HOOK_POSTROUTING: u32 = 4;
     pub(super) const PRIORITY_RAW: i32 = -300;
     pub(super) const PRIORITY_SOURCE_NAT: i32 = 100;
     pub(super) const PRIORITY_MANGLE: i32 = -150;
     pub(super) const ACCEPT: u32 = 1;
-    pub(super) const REGISTER: u32 = 1;
-    pub(super) const META_MARK: u32 = 3;
-    pub(super) const META_L4PROTO: u32 = 16;
-    pub(super) const CT_DIRECTION: u32 = 1;
-    pub(super) const CT_MARK: u32 = 3;
-    /// `IP_CT_DIR_REPLY`.
-    pub(super) const REPLY: u8 = 1;
-    pub(super) const EQUAL: u32 = 0;
-    pub(super) const REJECT_TCP_RESET: u32 = 1;
-    /// `NFPROTO_UNSPEC`.
-    pub(super) const EITHER_FAMILY: u32 = 0;
 }
 
-/// Puts the table in place, or makes it anew, in one transaction: no packet sees half of it. `keeping` is whether upstream
-/// connections speak from their client's address.
-pub(crate) fn install(config: &Config, keeping: bool) -> Result<(), DatapathError> {
+/// The table, and what it has to do on this node.
+pub(crate) struct Table {
+    config: Config,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct State {
+    needs: Needs,
+    /// How many rules it has; 0 before it is there.
+    rules: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Needs {
+    /// Upstream connections speak from their client's address.
+    keeping: bool,
+    /// IPVS is there.
+    ipvs: bool,
+}
+
+impl Table {
+    /// Nothing is put in place yet.
+    pub(crate) fn new(config: Config, keeping: bool) -> Self {
+        let state = State { needs: Needs { keeping, ipvs: false }, rules: 0 };
+        Self { config, state: Mutex::new(state) }
+    }
+
+    /// Whether upstream connections speak from their client's address from now on.
+    pub(crate) fn keep_clients(&self, on: bool) -> Result<(), DatapathError> {
+        self.change(|needs| needs.keeping = on)
+    }
+
+    /// Whether IPVS is there from now on.
+    pub(crate) fn pass_ipvs(&self, on: bool) -> Result<(), DatapathError> {
+        self.change(|needs| needs.ipvs = on)
+    }
+
+    /// Puts the table in place, or makes it anew.
+    pub(crate) fn install(&self) -> Result<(), DatapathError> {
+        let mut state = self.state.lock();
+        state.rules = install(&self.config, state.needs)?;
+        Ok(())
+    }
+
+    /// Whether nobody took anything away. Cost: the table's rules.
+    pub(crate) fn is_whole(&self) -> Result<bool, DatapathError> {
+        let table = &self.config.nft_table;
+        let state = self.state.lock();
+        let found = batch::count_rules(table).map_err(|errno| {
+            DatapathError::netlink(format!("list the rules of the nftables table inet {table}"), errno)
+        })?;
+        Ok(found == state.rules)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Needs)) -> Result<(), DatapathError> {
+        let mut state = self.state.lock();
+        let mut needs = state.needs;
+        change(&mut needs);
+        if needs != state.needs || state.rules == 0 {
+            *state = State { needs, rules: install(&self.config, needs)? };
+        }
+        Ok(())
+    }
+}
+
+/// In one transaction: no packet sees half of it. The answer is how many rules there are.
+fn install(config: &Config, needs: Needs) -> Result<usize, DatapathError> {
     let table = &config.nft_table;
     let failed = |errno| DatapathError::netlink(format!("make the nftables table inet {table}"), errno);
-    match describe(config, keeping, true).commit() {
-        Ok(()) => Ok(()),
+    match describe(config, needs, true).commit() {
+        Ok(rules) => Ok(rules),
         // A kernel without `nft_tproxy`, or what both would fail of.
         Err(errno) => {
-            describe(config, keeping, false).commit().map_err(failed)?;
+            let rules = describe(config, needs, false).commit().map_err(failed)?;
             tracing::warn!(%errno, "no nft_tproxy: where nothing tracks connections, fragments of IPv4 are lost");
-            Ok(())
+            Ok(rules)
         }
     }
 }
 
 /// The table, with or without what puts fragments together.
-fn describe(config: &Config, keeping: bool, whole: bool) -> Batch {
+fn describe(config: &Config, needs: Needs, whole: bool) -> Batch {
     let table = &config.nft_table;
     let mut batch = Batch::begin();
     batch.replace_table(table);
@@ -115,7 +183,7 @@ fn describe(config: &Config, keeping: bool, whole: bool) -> Batch {
     for mark in [listener, original_source, host] {
         batch.rule(table, "output", Rule::default().marked(mask, mark).counter().notrack());
     }
-    if keeping {
+    if needs.keeping {
         batch.chain(table, "postrouting", "nat", nft::HOOK_POSTROUTING, nft::PRIORITY_SOURCE_NAT);
         let masquerade = Rule::default().marked(mask, node_source).counter().mark_connection(mask, node_source);
         batch.rule(table, "postrouting", masquerade.masquerade());
@@ -125,157 +193,18 @@ fn describe(config: &Config, keeping: bool, whole: bool) -> Batch {
         batch.chain(table, "answering", "route", nft::HOOK_OUTPUT, nft::PRIORITY_MANGLE);
         batch.rule(table, "answering", reply().mark(mask, host));
     }
+    if needs.ipvs {
+        past_ipvs::describe(&mut batch, table, &config.marks);
+    }
     batch
 }
 
 /// Takes the table away; one that is not there is no error.
 pub(crate) fn remove(table: &str) -> Result<(), DatapathError> {
     let mut batch = Batch::begin();
-    batch.table(nft::DELETE_TABLE, 0, table);
+    batch.delete_table(table);
     match batch.commit() {
-        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Ok(_) | Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(DatapathError::netlink(format!("delete the nftables table inet {table}"), errno)),
     }
-}
-
-struct Batch {
-    messages: Messages,
-    acknowledged: usize,
-}
-
-impl Batch {
-    fn begin() -> Self {
-        let mut messages = Messages::default();
-        messages.push(nft::BATCH_BEGIN, 0, &header(0, nft::SUBSYSTEM), &Attributes::default());
-        Self { messages, acknowledged: 0 }
-    }
-
-    fn push(&mut self, kind: u16, flags: u16, attributes: &Attributes) {
-        let kind = (nft::SUBSYSTEM << 8) | kind;
-        self.messages.push(kind, flags | ACK, &header(nft::FAMILY_INET, 0), attributes);
-        self.acknowledged += 1;
-    }
-
-    fn table(&mut self, kind: u16, flags: u16, table: &str) {
-        self.push(kind, flags, &Attributes::default().text(1, table));
-    }
-
-    /// Made first, so that there is something to delete.
-    fn replace_table(&mut self, table: &str) {
-        self.table(nft::NEW_TABLE, CREATE, table);
-        self.table(nft::DELETE_TABLE, 0, table);
-        self.table(nft::NEW_TABLE, CREATE, table);
-    }
-
-    fn chain(&mut self, table: &str, name: &str, kind: &str, hook: u32, priority: i32) {
-        let hook = Attributes::default().number(1, hook).number(2, priority.cast_unsigned());
-        let chain = Attributes::default().text(1, table).text(3, name).nest(4, hook).number(5, nft::ACCEPT);
-        self.push(nft::NEW_CHAIN, CREATE, &chain.text(7, kind));
-    }
-
-    /// Which packets come to only by rules of other chains.
-    fn plain_chain(&mut self, table: &str, name: &str) {
-        self.push(nft::NEW_CHAIN, CREATE, &Attributes::default().text(1, table).text(3, name));
-    }
-
-    fn rule(&mut self, table: &str, chain: &str, rule: Rule) {
-        let rule = Attributes::default().text(1, table).text(2, chain).nest(4, rule.0);
-        self.push(nft::NEW_RULE, CREATE | APPEND, &rule);
-    }
-
-    fn commit(mut self) -> Result<(), Errno> {
-        self.messages.push(nft::BATCH_END, 0, &header(0, nft::SUBSYSTEM), &Attributes::default());
-        let socket = Socket::open(SockProtocol::NetlinkNetFilter)?;
-        socket.send(&self.messages)?;
-        socket.acknowledgements(self.acknowledged)
-    }
-}
-
-/// `struct nfgenmsg`.
-fn header(family: u8, resource: u16) -> [u8; 4] {
-    let [high, low] = resource.to_be_bytes();
-    [family, 0, high, low]
-}
-
-/// The expressions of a rule, in the order in which the kernel runs them.
-#[derive(Default)]
-struct Rule(Attributes);
-
-impl Rule {
-    fn expression(self, name: &str, data: Attributes) -> Self {
-        Self(self.0.nest(1, Attributes::default().text(1, name).nest(2, data)))
-    }
-
-    fn load(self, key: u32) -> Self {
-        self.expression("meta", Attributes::default().number(1, nft::REGISTER).number(2, key))
-    }
-
-    fn equals(self, value: &[u8]) -> Self {
-        let compare = Attributes::default().number(1, nft::REGISTER).number(2, nft::EQUAL).nest(3, data(value));
-        self.expression("cmp", compare)
-    }
-
-    /// `(register & mask) ^ toggle`, back into the register.
-    fn masked(self, mask: u32, toggle: u32) -> Self {
-        let and = Attributes::default().number(1, nft::REGISTER).number(2, nft::REGISTER).number(3, 4);
-        let and = and.nest(4, data(&mask.to_ne_bytes())).nest(5, data(&toggle.to_ne_bytes()));
-        self.expression("bitwise", and)
-    }
-
-    fn marked(self, mask: u32, mark: u32) -> Self {
-        self.load(nft::META_MARK).masked(mask, 0).equals(&mark.to_ne_bytes())
-    }
-
-    fn load_ct(self, key: u32) -> Self {
-        self.expression("ct", Attributes::default().number(1, nft::REGISTER).number(2, key))
-    }
-
-    /// What comes back of a connection with [`Self::mark_connection`].
-    fn of_reply_marked(self, mask: u32, mark: u32) -> Self {
-        let reply = self.load_ct(nft::CT_DIRECTION).equals(&[nft::REPLY]);
-        reply.load_ct(nft::CT_MARK).masked(mask, 0).equals(&mark.to_ne_bytes())
-    }
-
-    /// Sets our bits of the connection's mark.
-    fn mark_connection(self, mask: u32, mark: u32) -> Self {
-        let store = Attributes::default().number(2, nft::CT_MARK).number(4, nft::REGISTER);
-        self.load_ct(nft::CT_MARK).masked(!mask, mark).expression("ct", store)
-    }
-
-    /// Sets our bits of the packet's mark.
-    fn mark(self, mask: u32, mark: u32) -> Self {
-        let store = Attributes::default().number(2, nft::META_MARK).number(3, nft::REGISTER);
-        self.load(nft::META_MARK).masked(!mask, mark).expression("meta", store)
-    }
-
-    fn tcp_only(self) -> Self {
-        self.load(nft::META_L4PROTO).equals(&[libc::IPPROTO_TCP as u8])
-    }
-
-    fn counter(self) -> Self {
-        self.expression("counter", Attributes::default())
-    }
-
-    fn notrack(self) -> Self {
-        self.expression("notrack", Attributes::default())
-    }
-
-    fn masquerade(self) -> Self {
-        self.expression("masq", Attributes::default())
-    }
-
-    /// To port 1, of either family.
-    fn transparent(self) -> Self {
-        let port = Attributes::default().number(1, nft::REGISTER).nest(2, data(&1_u16.to_be_bytes()));
-        self.expression("immediate", port)
-            .expression("tproxy", Attributes::default().number(1, nft::EITHER_FAMILY).number(3, nft::REGISTER))
-    }
-
-    fn reset(self) -> Self {
-        self.expression("reject", Attributes::default().number(1, nft::REJECT_TCP_RESET))
-    }
-}
-
-fn data(value: &[u8]) -> Attributes {
-    Attributes::default().bytes(1, value)
 }

@@ -38,6 +38,11 @@ const PATIENCE_SECONDS: i64 = 10;
 pub(crate) struct Messages(Vec<u8>);
 
 impl Messages {
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Appends a message. `header` is what the family puts before the attributes.
     pub(crate) fn push(&mut self, kind: u16, flags: u16, header: &[u8], attributes: &Attributes) {
         let length = HEADER + header.len() + attributes.0.len();
@@ -122,8 +127,7 @@ impl Socket {
     fn receive(&self, mut visit: impl FnMut(Message<'_>)) -> Result<(), Errno> {
         let mut buffer = vec![0; 64 * 1024];
         let length = recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-        let mut rest = buffer.get(..length).unwrap_or_default();
-        while let Some((kind, body, next)) = split(rest) {
+        for (kind, body) in messages(buffer.get(..length).unwrap_or_default()) {
             match kind {
                 NLMSG_ERROR => match body.first_chunk().map(|code| i32::from_ne_bytes(*code)) {
                     Some(0) => visit(Message::Ack),
@@ -132,7 +136,6 @@ impl Socket {
                 NLMSG_DONE => visit(Message::Done),
                 _ => visit(Message::Other(body)),
             }
-            rest = next;
         }
         Ok(())
     }
@@ -142,6 +145,15 @@ enum Message<'a> {
     Ack,
     Done,
     Other(&'a [u8]),
+}
+
+/// Kind and body of each message of a datagram.
+pub(crate) fn messages(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let (kind, body, next) = split(rest)?;
+        rest = next;
+        Some((kind, body))
+    })
 }
 
 /// Kind and body of the first message, and the rest.

@@ -35,6 +35,20 @@ pub(crate) struct Sources {
     pub(crate) v6: Option<IpAddr>,
 }
 
+impl Sources {
+    /// In network byte order, word by word; 0 where there is none.
+    pub(crate) fn words(self) -> (u32, [u32; 4]) {
+        let v4 = if let Some(IpAddr::V4(v4)) = self.v4 { u32::from_ne_bytes(v4.octets()) } else { 0 };
+        let mut v6 = [0; 4];
+        if let Some(IpAddr::V6(address)) = self.v6 {
+            for (word, bytes) in v6.iter_mut().zip(address.octets().as_chunks().0) {
+                *word = u32::from_ne_bytes(*bytes);
+            }
+        }
+        (v4, v6)
+    }
+}
+
 /// Puts in place what is not there. A family without a source gets no route for host processes.
 pub(crate) async fn install(handle: &Handle, config: &Config, sources: Sources) -> Result<(), DatapathError> {
     for (family, source) in families(config, sources) {

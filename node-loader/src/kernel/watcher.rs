@@ -18,7 +18,7 @@ use super::{
     frontends::Settings,
     messages,
     near::Near,
-    netfilter,
+    netfilter::{Deletions, Table},
     pins::Pins,
     programs::Programs,
     routing::{self, Sources},
@@ -26,6 +26,7 @@ use super::{
 use crate::datapath::DatapathError;
 
 mod filters;
+mod table;
 
 use filters::Deleted;
 
@@ -56,6 +57,8 @@ pub struct Watcher {
     bridges: Bridges,
     netns_cookie: u64,
     netlink: Netlink,
+    table: Arc<Table>,
+    deletions: Deletions,
     /// Shared with who asks for the layout; never locked for longer than a look.
     devices: Arc<Mutex<Devices>>,
     attached: std::collections::BTreeMap<u32, Hook>,
@@ -97,7 +100,7 @@ impl Watcher {
         pins: Pins,
         programs: Programs,
         maps: (Settings, Near, Bridges),
-        keeping: bool,
+        table: Arc<Table>,
         netns_cookie: u64,
     ) -> Result<Self, DatapathError> {
         let (settings, near, bridges) = maps;
@@ -105,6 +108,7 @@ impl Watcher {
             Devices { uplinks: config.uplinks.clone(), ignored: config.ignored_devices.clone(), ..Devices::default() };
         // Subscribed before it lists, so that nothing falls in between.
         let netlink = Netlink::open(programs.attachment())?;
+        let deletions = Deletions::hear(&config.nft_table)?;
         let mut watcher = Self {
             config,
             pins,
@@ -114,18 +118,15 @@ impl Watcher {
             bridges,
             netns_cookie,
             netlink,
+            table,
+            deletions,
             devices: Arc::new(Mutex::new(devices)),
             attached: std::collections::BTreeMap::new(),
             deleted: Deleted::default(),
             sources: Sources::default(),
             addresses: watch::Sender::default(),
         };
-        watcher.list().await?;
-        netfilter::install(&watcher.config, keeping)?;
-        watcher.apply_addresses(true).await?;
-        watcher.attach_all()?;
-        watcher.near.prune()?;
-        watcher.bridges.prune()?;
+        watcher.start_over().await?;
         Ok(watcher)
     }
 
@@ -159,6 +160,7 @@ impl Watcher {
                         None => break,
                     },
                     () = self.deleted.settled() => self.put_back_filters(),
+                    heard = self.deletions.next() => heard.and_then(|()| self.put_back_table()),
                 };
                 if let Err(error) = result {
                     metrics::counter!("axoneme_node_datapath_errors_total", "error" => error.label()).increment(1);
@@ -184,8 +186,8 @@ impl Watcher {
                 let Some((index, device)) = messages::device(&link) else { return Ok(()) };
                 self.bridges.set(index, messages::link_address(&link), device.master)?;
                 if self.devices.lock().set(index, device) {
-                    tracing::warn!("kube-proxy began its ipvs mode, beside which nobody can be redirected");
-                    return self.start_over().await;
+                    tracing::info!("kube-proxy began its ipvs mode");
+                    self.apply_ipvs().await?;
                 }
                 // Also when nothing changed: an attachment that failed is tried again with every sign of life.
                 self.apply_device(index)
@@ -196,8 +198,8 @@ impl Watcher {
                 self.near.forget_device(index)?;
                 self.bridges.forget(index)?;
                 if ipvs {
-                    tracing::warn!("kube-proxy left its ipvs mode: the redirect is on");
-                    return self.start_over().await;
+                    tracing::info!("kube-proxy left its ipvs mode");
+                    self.apply_ipvs().await?;
                 }
                 self.apply_device(index)
             }
@@ -250,7 +252,7 @@ impl Watcher {
 
     async fn start_over(&mut self) -> Result<(), DatapathError> {
         self.list().await?;
-        self.apply_addresses(true).await?;
+        self.apply_ipvs().await?;
         self.attach_all()?;
         self.near.prune()?;
         self.bridges.prune()
@@ -362,11 +364,10 @@ impl Watcher {
         let addresses = self.devices.lock().node_addresses();
         self.addresses.send_if_modified(|old| {
             let changed = *old != addresses;
-            *old = addresses;
+            old.clone_from(&addresses);
             changed
         });
-        let own: Vec<IpAddr> = self.devices.lock().addresses.iter().map(|(_, address)| *address).collect();
-        self.near.set_own(own.into_iter())?;
+        self.near.set_own(addresses.into_iter())?;
         let v6 = if self.config.ipv6 { self.devices.lock().source(IpAddr::is_ipv6) } else { None };
         let sources = Sources { v4: self.devices.lock().source(IpAddr::is_ipv4), v6 };
         if !always && sources == self.sources {
@@ -376,7 +377,9 @@ impl Watcher {
         routing::install(&self.netlink.handle, &self.config, sources).await?;
         let host_families = sources.v4.map_or(0, |_| bpf::HOST_V4) | sources.v6.map_or(0, |_| bpf::HOST_V6);
         let (netns_cookie, marks) = (self.netns_cookie, self.config.marks.into());
-        self.settings.write(bpf::Settings { netns_cookie, marks, host_families })
+        let (v4_source, v6_source) =
+            if self.devices.lock().ipvs.is_some() { sources.words() } else { Default::default() };
+        self.settings.write(bpf::Settings { netns_cookie, marks, host_families, v4_source, v6_source, zero: 0 })
     }
 }
 

@@ -19,6 +19,7 @@ mod privileges;
 mod proxy;
 mod scene;
 mod stranger;
+mod table;
 mod talk;
 mod traces;
 mod uplink;

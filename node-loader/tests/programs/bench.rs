@@ -120,7 +120,7 @@ impl Bench {
             }
         }
         let mut settings: Array<_, Settings> = ebpf.map_mut("SETTINGS").unwrap().try_into().unwrap();
-        settings.set(0, Settings { netns_cookie: 1, marks: MARKS, host_families: 3 }, 0).unwrap();
+        settings.set(0, written(1, MARKS, 3), 0).unwrap();
         Self { ebpf, v6 }
     }
 
@@ -179,7 +179,7 @@ impl Bench {
     pub(crate) fn without_settings(&mut self) {
         let none = Marks { mask: 0, taken: 0, host: 0, listener: 0, original_source: 0, upstream: 0, refuse: 0 };
         let mut settings: Array<_, Settings> = self.ebpf.map_mut("SETTINGS").unwrap().try_into().unwrap();
-        settings.set(0, Settings { netns_cookie: 0, marks: none, host_families: 0 }, 0).unwrap();
+        settings.set(0, written(0, none, 0), 0).unwrap();
     }
 
     pub(crate) fn connection(&self) -> Connection {
@@ -288,6 +288,11 @@ pub(crate) fn bytes(address: IpAddr) -> [u8; 16] {
         IpAddr::V4(v4) => mapped(v4.octets()),
         IpAddr::V6(v6) => v6.octets(),
     }
+}
+
+/// Settings of a node without IPVS.
+fn written(netns_cookie: u64, marks: Marks, host_families: u32) -> Settings {
+    Settings { netns_cookie, marks, host_families, v4_source: 0, v6_source: [0; 4], zero: 0 }
 }
 
 fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut SchedClassifier {
