@@ -13,7 +13,6 @@ fn devices_are_told_with_their_programs_or_why_they_have_none() {
             "link add mac9 link eth0 type macvlan",
         ])
     });
-    scene.says(&["ipvs mode", "kube-ipvs0"]);
     let devices = [
         ("lo", "from_host"),
         ("eth0", "from_netdev"),

@@ -108,7 +108,7 @@ impl Devices {
     /// A port of a bridge gets one, and so does the bridge: netfilter at the port drops the socket that was assigned there.
     pub(crate) fn hook(&self, index: u32) -> Option<Hook> {
         let device = self.devices.get(&index)?;
-        if matches(&self.ignored, &device.name) {
+        if device.name == IPVS || matches(&self.ignored, &device.name) {
             return None;
         }
         if device.kind == Kind::Loopback {
