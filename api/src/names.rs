@@ -2,8 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-/// Field manager of every write, and `app.kubernetes.io/managed-by` of what the operator owns.
+/// Field manager of every write.
 pub const FIELD_MANAGER: &str = "axoneme-operator";
+
+/// Label of every object that the operator makes. An uninstall ends with deleting what has it.
+pub const MADE_LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", FIELD_MANAGER);
 
 /// Controller strings of an IngressClass that this mesh answers to.
 pub const INGRESS_CONTROLLERS: [&str; 2] = ["axoneme.io/ingress-controller", "cilium.io/ingress-controller"];

@@ -23,7 +23,7 @@ use tokio::{sync::watch, time::timeout_at};
 use tokio_util::sync::CancellationToken;
 
 pub use self::election::{Election, Record, Step, Terms};
-use crate::metrics;
+use crate::{metrics, write::made};
 
 mod election;
 
@@ -145,11 +145,7 @@ impl Shell<'_> {
 
     fn lease(&self, version: Option<String>, transitions: i32) -> Lease {
         Lease {
-            metadata: ObjectMeta {
-                name: Some(names::LEASE.to_owned()),
-                resource_version: version,
-                ..ObjectMeta::default()
-            },
+            metadata: ObjectMeta { resource_version: version, ..made(names::LEASE) },
             spec: Some(LeaseSpec {
                 holder_identity: Some(self.identity.to_owned()),
                 lease_duration_seconds: i32::try_from(self.terms.duration.as_secs()).ok(),

@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axoneme_api::names;
 use futures::{StreamExt as _, stream::FuturesUnordered};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use tokio::{
     sync::{mpsc, watch},
@@ -108,6 +110,16 @@ pub async fn run(client: Client, wiring: Wiring, shutdown: CancellationToken) ->
                 Ok(Err(_)) | Err(_) => subresources.postpone(),
             },
         }
+    }
+}
+
+/// Of an object that the operator makes for itself.
+pub(crate) fn made(name: &str) -> ObjectMeta {
+    let (label, value) = names::MADE_LABEL;
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        labels: Some([(label.to_owned(), value.to_owned())].into()),
+        ..ObjectMeta::default()
     }
 }
 

@@ -9,10 +9,11 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client,
-    api::{ObjectMeta, Patch, PatchParams, PostParams},
+    api::{Patch, PatchParams, PostParams},
 };
 
 use super::{Authority, CaError, bundle};
+use crate::write::made;
 
 /// Why the authority is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +85,7 @@ async fn publish(client: &Client, namespace: &str, authority: &Authority) -> Res
         return Ok(());
     }
     let map = ConfigMap {
-        metadata: ObjectMeta { name: Some(names::CA_CONFIG_MAP.to_owned()), ..ObjectMeta::default() },
+        metadata: made(names::CA_CONFIG_MAP),
         data: Some(BTreeMap::from([("ca.crt".to_owned(), bundle(authority.certificate_pem(), &published))])),
         ..ConfigMap::default()
     };
@@ -98,7 +99,7 @@ async fn publish(client: &Client, namespace: &str, authority: &Authority) -> Res
 fn secret(authority: &Authority) -> Secret {
     let part = |name: &str, value: String| (name.to_owned(), ByteString(value.into_bytes()));
     Secret {
-        metadata: ObjectMeta { name: Some(names::CA_SECRET.to_owned()), ..ObjectMeta::default() },
+        metadata: made(names::CA_SECRET),
         // Not kubernetes.io/tls: this key is none that anybody may serve with.
         type_: Some("Opaque".to_owned()),
         data: Some(BTreeMap::from([

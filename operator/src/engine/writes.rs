@@ -110,8 +110,7 @@ impl Owner {
     }
 
     fn metadata(&self, name: &Name, more: &[(&str, &str)]) -> ObjectMeta {
-        let (label, value) = names::INGRESS_LABEL;
-        let labels = [(label, value), ("app.kubernetes.io/managed-by", names::FIELD_MANAGER)];
+        let labels = [names::INGRESS_LABEL, names::MADE_LABEL];
         ObjectMeta {
             namespace: Some(name.namespace.to_string()),
             name: Some(name.name.to_string()),
