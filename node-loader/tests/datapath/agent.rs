@@ -19,7 +19,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{dialler, kept, privileges, talk::PATIENCE};
+use crate::{dialler, kept, privileges, talk::PATIENCE, udp};
 
 /// Tells answers from what the test harness prints.
 const ANSWER: &str = "> ";
@@ -172,6 +172,7 @@ fn obey(datapath: &mut dyn Datapath, words: &[&str]) -> String {
         "keep" => datapath.keep_clients(words[1] == "on"),
         "speak" => return kept::speak(words[1].parse().unwrap(), words[2].parse().unwrap()),
         "dial" => return dialler::dial(&words[1..]),
+        "udp" => return udp::ask(address(), words[2] == "connected"),
         "greet" => return greet(address(), words[3].parse().unwrap()),
         "connections" => {
             let counted = datapath.connections(&[address()].into()).unwrap();

@@ -1,12 +1,12 @@
-//! Sockets of the host of every kind, and which of them `connect4` and `connect6` take.
+//! TCP sockets of the host of every kind, and which of them `connect4` and `connect6` take.
 
 use std::{
     io::{BufRead as _, BufReader},
-    net::{SocketAddr, TcpStream, UdpSocket},
+    net::{SocketAddr, TcpStream},
     os::fd::AsRawFd as _,
 };
 
-use axoneme_testnet::Layout;
+use axoneme_testnet::{Layout, Namespace};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, connect, getsockopt, setsockopt, socket,
     sockopt::{BindToDevice, Mark},
@@ -21,12 +21,6 @@ use crate::{
 /// greeted, and the socket's mark afterwards.
 pub(crate) fn dial(words: &[&str]) -> String {
     let to: SocketAddr = words[1].parse().unwrap();
-    if words[0] == "udp" {
-        let own = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = UdpSocket::bind(own).unwrap();
-        socket.connect(to).unwrap();
-        return format!("{} {}", socket.peer_addr().unwrap(), getsockopt(&socket, Mark).unwrap());
-    }
     let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     // These two only begin: where their packets go is not what is asked here, and need not be far.
     let flags = if matches!(words[0], "begin" | "device") { SockFlag::SOCK_NONBLOCK } else { SockFlag::empty() };
@@ -53,7 +47,7 @@ const UPSTREAM: u32 = 0xc00;
 const FOREIGN: u32 = 0x1000;
 
 #[test]
-fn edge_24_of_host_sockets_only_tcp_ones_of_any_device_are_taken() {
+fn edge_24_of_host_sockets_only_those_of_any_device_are_taken() {
     everywhere("dialler", |scene, frontend| {
         let _proxy = scene.proxy();
         let ask = |scene: &mut Scene, order: &str| scene.agent.ask(&format!("dial {order}"));
@@ -67,7 +61,6 @@ fn edge_24_of_host_sockets_only_tcp_ones_of_any_device_are_taken() {
             (format!("marked {frontend} {TAKEN}"), format!("proxy {TAKEN}")),
             (format!("marked {frontend} {UPSTREAM}"), format!("backend {UPSTREAM}")),
             (format!("device {frontend} eth0"), "EINPROGRESS: Operation now in progress 0".to_owned()),
-            (format!("udp {frontend}"), format!("{frontend} 0")),
         ] {
             assert_eq!(ask(scene, &order), answer, "{order}");
         }
@@ -79,6 +72,31 @@ fn edge_24_of_host_sockets_only_tcp_ones_of_any_device_are_taken() {
         }
         scene.agent.tell(&format!("remove {frontend}"));
         assert_eq!(ask(scene, &format!("plain {frontend}")), "backend 0");
+    });
+}
+
+/// The greeting for a process of the host's network in a control group that it takes for the root, as a container has it whose pod
+/// has `hostNetwork`.
+fn greeting_of_a_container(node: &Namespace, to: SocketAddr) -> String {
+    let script = "group=/sys/fs/cgroup/pods/hostnetwork; mkdir -p $group; echo $$ >$group/cgroup.procs
+        exec unshare --cgroup --pid --fork bash -c 'exec 3<>/dev/tcp/$0/$1 && head -n 1 <&3' $0 $1";
+    node.run("bash", ["-c", script, &to.ip().to_string(), &to.port().to_string()]).unwrap()
+}
+
+#[test]
+fn edge_24_a_pod_in_the_hosts_network_is_taken_like_a_process_of_the_host() {
+    everywhere("hostnetwork", |scene, frontend| {
+        let _proxy = scene.proxy();
+        assert!(greeting_of_a_container(&scene.node, frontend).starts_with("backend "));
+        scene.agent.tell(&format!("set {frontend} {PROXY_PORT} on refuse-all 1"));
+        let greeting = greeting_of_a_container(&scene.node, frontend);
+        let [who, peer, local] = greeting.split_whitespace().collect::<Vec<_>>().try_into().unwrap();
+        let peer: SocketAddr = peer.parse().unwrap();
+        assert_eq!((who, local), ("proxy", frontend.to_string().as_str()));
+        assert_eq!(peer.ip(), scene.node.address.each()[usize::from(frontend.is_ipv6())]);
+        assert!(!scene.is_tracked(peer), "connection tracking saw it");
+        scene.agent.tell(&format!("remove {frontend}"));
+        assert!(greeting_of_a_container(&scene.node, frontend).starts_with("backend "));
     });
 }
 

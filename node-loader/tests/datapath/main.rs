@@ -22,6 +22,7 @@ mod stranger;
 mod table;
 mod talk;
 mod traces;
+mod udp;
 mod uplink;
 
 use std::{

@@ -13,17 +13,18 @@ use crate::{
 
 /// The port of the toy proxy.
 pub(crate) const PROXY_PORT: u16 = 10_001;
-const BACKEND_PORT: u16 = 5678;
+pub(crate) const BACKEND_PORT: u16 = 5678;
 
 pub(crate) struct Scene {
     pub(crate) agent: Agent,
     pub(crate) pod: Namespace,
+    /// The pod behind the service.
+    pub(crate) backend: Namespace,
     pub(crate) node: Node,
     client: Namespace,
     frontends: [SocketAddr; 2],
     footprint: String,
     _backend: Server,
-    _other: Namespace,
     lab: Lab,
 }
 
@@ -36,19 +37,19 @@ impl Scene {
     pub(crate) fn on(name: &str, layout: Layout, attachment: Option<Attachment>) -> Self {
         let mut lab = Lab::new(name).unwrap();
         let mut node = lab.node("node1", layout).unwrap();
-        let (pod, other) = (node.pod("foo").unwrap(), node.pod("bar").unwrap());
+        let (pod, backend) = (node.pod("foo").unwrap(), node.pod("bar").unwrap());
         let client = lab.client("client").unwrap();
         for range in [address::SERVICES_V4, address::SERVICES_V6] {
             Lab::route(&client, range, &node).unwrap();
         }
-        let backend = proxy::backend(&other, BACKEND_PORT);
+        let server = proxy::backend(&backend, BACKEND_PORT);
         let frontends = ["10.232.0.10:80".parse().unwrap(), "[fd00:232::10]:80".parse().unwrap()];
-        let to: [SocketAddr; 2] = other.address.each().map(|ip| SocketAddr::new(ip, BACKEND_PORT));
+        let to: [SocketAddr; 2] = backend.address.each().map(|ip| SocketAddr::new(ip, BACKEND_PORT));
         let services = [0, 1].map(|at| Service { frontend: frontends[at], backends: vec![to[at]] });
         node.serve_by_nat(&services).unwrap();
         let footprint = node.footprint().unwrap();
         let agent = Agent::start_on(&node, attachment);
-        Self { agent, pod, node, client, frontends, footprint, _backend: backend, _other: other, lab }
+        Self { agent, pod, backend, node, client, frontends, footprint, _backend: server, lab }
     }
 
     pub(crate) fn proxy(&self) -> Server {

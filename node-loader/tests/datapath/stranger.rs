@@ -4,6 +4,7 @@
 
 use std::{env, fs, path::Path};
 
+use axoneme_node::kernel::Attachment;
 use axoneme_testnet::Namespace;
 use aya::{
     EbpfLoader,
@@ -45,7 +46,7 @@ pub(crate) fn settle(node: &Namespace) {
     obey(node, "settle");
 }
 
-/// The programs on the TCX hooks of each device, in their order.
+/// The programs on the TCX hooks of each device, in their order; on a kernel that has no such hooks, nothing.
 pub(crate) fn programs(node: &Namespace) -> String {
     obey(node, "look")
 }
@@ -66,16 +67,22 @@ fn stranger() {
     if env::var(ORDER).unwrap() == "settle" { attach() } else { look() }
 }
 
+fn has_hooks() -> bool {
+    Attachment::of_this_kernel().unwrap() == Attachment::Tcx
+}
+
 /// Our own programs, with maps of their own: with nothing in the maps they do nothing.
 fn attach() {
     fs::create_dir(PINS).unwrap();
     let mut ebpf = EbpfLoader::new().btf(None).default_map_pin_directory(PINS).load(OBJECT).unwrap();
-    let program: &mut SchedClassifier = ebpf.program_mut("from_netdev").unwrap().try_into().unwrap();
-    program.load().unwrap();
-    for (name, side) in [("ingress", TcAttachType::Ingress), ("egress", TcAttachType::Egress)] {
-        let options = TcAttachOptions::TcxOrder(LinkOrder::last());
-        let id = program.attach_with_options("eth0", side, options).unwrap();
-        pin(FdLink::try_from(program.take_link(id).unwrap()).unwrap(), name);
+    if has_hooks() {
+        let program: &mut SchedClassifier = ebpf.program_mut("from_netdev").unwrap().try_into().unwrap();
+        program.load().unwrap();
+        for (name, side) in [("ingress", TcAttachType::Ingress), ("egress", TcAttachType::Egress)] {
+            let options = TcAttachOptions::TcxOrder(LinkOrder::last());
+            let id = program.attach_with_options("eth0", side, options).unwrap();
+            pin(FdLink::try_from(program.take_link(id).unwrap()).unwrap(), name);
+        }
     }
     let program: &mut CgroupSockAddr = ebpf.program_mut("connect4").unwrap().try_into().unwrap();
     program.load().unwrap();
@@ -89,6 +96,9 @@ fn pin(link: FdLink, name: &str) {
 }
 
 fn look() {
+    if !has_hooks() {
+        return;
+    }
     let mut devices: Vec<String> = fs::read_dir("/sys/class/net")
         .unwrap()
         .map(|device| device.unwrap().file_name().into_string().unwrap())

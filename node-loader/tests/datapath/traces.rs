@@ -1,8 +1,9 @@
 //! What the node is like afterwards: as before, to the byte, whoever else lives there.
 
+use axoneme_node::kernel::Attachment;
 use axoneme_testnet::{Layout, Namespace, difference, wait_until};
 
-use crate::{PROXY_PORT, SOON, clsact, scene::Scene, stranger, talk::dial};
+use crate::{PROXY_PORT, SOON, scene::Scene, stranger, talk::dial};
 
 fn everything(node: &Namespace) -> String {
     let traces = node.traces().unwrap();
@@ -31,8 +32,8 @@ fn live(scene: &mut Scene) {
 }
 
 /// Somebody else lives there already; the loader comes after that.
-fn begin(name: &str, layout: Layout) -> (Scene, String) {
-    let mut scene = Scene::new(name, layout);
+fn begin(name: &str, layout: Layout, attachment: Option<Attachment>) -> (Scene, String) {
+    let mut scene = Scene::on(name, layout, attachment);
     scene.agent.tell("cleanup");
     scene.agent.kill();
     stranger::settle(&scene.node);
@@ -49,12 +50,8 @@ fn is_as(before: &str, scene: &Scene, when: &str) {
     assert!(after == before, "{when}:\n{}", difference(before, &after));
 }
 
-#[test]
-fn a_cleanup_after_a_kill_leaves_the_node_as_it_was() {
-    if clsact::is_all_there_is() {
-        return;
-    }
-    let (mut scene, before) = begin("traces", Layout::Routed);
+fn clean_up_after_a_kill(name: &str, attachment: Option<Attachment>) {
+    let (mut scene, before) = begin(name, Layout::Routed, attachment);
     scene.agent.kill();
     assert_ne!(everything(&scene.node), before, "what is killed goes on");
     cleanup(&scene.node);
@@ -64,11 +61,19 @@ fn a_cleanup_after_a_kill_leaves_the_node_as_it_was() {
 }
 
 #[test]
+fn a_cleanup_after_a_kill_leaves_the_node_as_it_was() {
+    clean_up_after_a_kill("traces", None);
+}
+
+/// The program does not know what the kernel was when the loader began.
+#[test]
+fn a_cleanup_of_filters_leaves_the_node_as_it_was() {
+    clean_up_after_a_kill("traces-filters", Some(Attachment::Clsact));
+}
+
+#[test]
 fn a_cleanup_beside_a_loader_leaves_the_node_as_it_was() {
-    if clsact::is_all_there_is() {
-        return;
-    }
-    let (mut scene, before) = begin("traces-beside", Layout::Bridge);
+    let (mut scene, before) = begin("traces-beside", Layout::Bridge, None);
     let late = scene.node.pod("late").unwrap();
     cleanup(&scene.node);
     drop(late);
