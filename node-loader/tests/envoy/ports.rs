@@ -78,17 +78,22 @@ async fn edge_11_ports_that_somebody_has_are_passed_over_and_given_up() {
     lab.stop().await;
 }
 
-#[tokio::test]
-async fn edge_11_no_port_left_is_told_and_over_when_one_is_given_back() {
-    let mut intents = Intents::new();
+/// A node of its own with an Envoy of its own, and these ports.
+fn with_ports(range: &str, intents: &Intents) -> Lab {
     let folder = tempfile::tempdir().expect("a folder");
     let mut config = Config::new("node-1");
     config.run_dir = folder.path().to_owned();
     config.envoy = Some(EnvoyBinary { path: axoneme_testnet::envoy().expect("Envoy"), concurrency: 1 });
     config.cleanup_on_exit = true;
-    config.ports = "27700-27702".parse().expect("a range");
+    config.ports = range.parse().expect("a range");
+    Lab::start_with(config, folder, Memory::default(), intents.operator.clone())
+}
+
+#[tokio::test]
+async fn edge_11_no_port_left_is_told_and_over_when_one_is_given_back() {
+    let mut intents = Intents::new();
     let somebody = TcpListener::bind("0.0.0.0:27701").expect("a port that is nobody's");
-    let lab = Lab::start_with(config, folder, Memory::default(), intents.operator.clone());
+    let lab = with_ports("27700-27702", &intents);
     let (first, second, third) =
         (listener("first", "r", ROUTER), listener("second", "r", ROUTER), listener("third", "r", ROUTER));
     intents.put(&[routes("r", "hello"), first.clone()]);
@@ -113,5 +118,28 @@ async fn edge_11_no_port_left_is_told_and_over_when_one_is_given_back() {
     drop(somebody);
     assert_eq!(intents.outcome(&first, false).await, Ok(()));
     assert_eq!(lab.port_of("first").await, 27_701);
+    lab.stop().await;
+}
+
+/// Who holds on to the number, such as a client that did not hear of the end, is not to meet another listener there.
+#[tokio::test]
+async fn edge_26_a_port_that_is_given_back_waits_for_its_name_while_others_have_a_choice() {
+    let mut intents = Intents::new();
+    let lab = with_ports("27710-27712", &intents);
+    let [first, next] = ["first", "next"].map(|name| listener(name, "r", ROUTER));
+    intents.put(&[routes("r", "hello"), first.clone()]);
+    assert_eq!(intents.outcome(&first, false).await, Ok(()));
+    let port = lab.port_of("first").await;
+    intents.remove(std::slice::from_ref(&first));
+    assert_eq!(intents.outcome(&first, true).await, Ok(()));
+
+    // Its search begins at the same port.
+    intents.put(std::slice::from_ref(&next));
+    assert_eq!(intents.outcome(&next, false).await, Ok(()));
+    assert_ne!(lab.port_of("next").await, port);
+    intents.put(std::slice::from_ref(&first));
+    assert_eq!(intents.outcome(&first, false).await, Ok(()));
+    assert_eq!(lab.port_of("first").await, port);
+    lab.serves(port).await;
     lab.stop().await;
 }
