@@ -1,6 +1,9 @@
-//! The loader is killed at any moment, of its start too. Nobody is to notice.
+//! The loader is killed at any moment, of its start too, and may stay away. Nobody is to notice.
 
-use std::{thread::sleep, time::Duration};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use crate::{load::Manners, random::Random, scene::Scene};
 
@@ -35,4 +38,31 @@ fn edge_26_loaders_that_are_killed_under_load_fail_no_request() {
 #[ignore = "long: cargo xtask soak"]
 fn soak_edge_26_a_hundred_killed_loaders_fail_no_request() {
     kill("loaders-soak", 100);
+}
+
+/// For so long there is no loader.
+fn without_loader(name: &str, time: Duration) {
+    let mut scene = Scene::start(name);
+    let load = scene.load(Manners::Strict);
+    let start = Instant::now();
+    scene.kill_loader();
+    while start.elapsed() < time {
+        load.goes_on();
+    }
+    scene.start_loader();
+    scene.until_served();
+    load.goes_on();
+    println!("{time:?} without a loader: {}", load.end());
+    assert_eq!(scene.lost(), 0, "{:#?}\n{}", scene.status(), scene.words());
+}
+
+#[test]
+fn edge_26_without_a_loader_new_connections_are_served_too() {
+    without_loader("no-loader", Duration::from_secs(1));
+}
+
+#[test]
+#[ignore = "long: cargo xtask soak"]
+fn soak_edge_26_ten_minutes_without_a_loader_fail_no_request() {
+    without_loader("no-loader-soak", Duration::from_secs(600));
 }

@@ -88,8 +88,11 @@ async fn run(listener: TcpListener, leaf: Arc<Leaf>, folder: PathBuf, node: &str
     tokio::select! {
         biased;
         () = shutdown.cancelled() => {}
-        ended = driver::run(hub.clone(), inputs, machine, synced, shutdown.clone()) => panic!("{ended:?}"),
-        ended = intents => panic!("{ended:?}"),
+        // Who was told to end may end before it is asked here.
+        ended = driver::run(hub.clone(), inputs, machine, synced, shutdown.clone()) => {
+            assert!(shutdown.is_cancelled(), "{ended:?}");
+        }
+        ended = intents => assert!(shutdown.is_cancelled(), "{ended:?}"),
         () = files => panic!("the folder cannot be followed any more"),
     }
 }

@@ -261,6 +261,11 @@ impl Scene {
         start.elapsed()
     }
 
+    /// What the loader that ended last said.
+    pub(crate) fn last_words(&self) -> &str {
+        self.said.last().map_or("", String::as_str)
+    }
+
     /// What the loader that is at work said.
     pub(crate) fn loader_words(&self) -> String {
         self.loader.as_ref().unwrap().log().unwrap()
