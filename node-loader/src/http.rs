@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     datapath::ServiceId,
+    metrics as names,
     monitor::{Batches, Names, Watcher},
     status::Status,
 };
@@ -159,7 +160,7 @@ async fn answer(request: &Request<Incoming>, questions: Questions, offer: Offer)
         },
         ("/metrics", Offer::Metrics(metrics)) => {
             metrics.run_upkeep();
-            reply(StatusCode::OK, TEXT, metrics.render())
+            reply(StatusCode::OK, TEXT, metrics.render() + &names::connections(&status.counters))
         }
         ("/healthz", Offer::Metrics(_)) => reply(StatusCode::OK, TEXT, "ok\n"),
         ("/readyz", Offer::Metrics(_)) => match status.waits_for() {
@@ -209,9 +210,15 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
+    use crate::status::Counter;
 
     /// The status line that a server with these answers gives to a request.
     async fn asked(request: &str, offer: Offer) -> String {
+        answered(request, offer, nothing()).await.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// The whole answer, on a node in this state.
+    async fn answered(request: &str, offer: Offer, status: Status) -> String {
         let (mut client, server) = duplex(64 * 1024);
         let (ask, mut questions) = mpsc::unbounded_channel();
         let task = tokio::spawn(connection(server, Questions(ask), offer));
@@ -220,14 +227,14 @@ mod tests {
         tokio::join!(client.read_to_string(&mut answer), async {
             while let Some(question) = questions.recv().await {
                 if let Question::Status(answer) = question {
-                    let _ = answer.send(nothing());
+                    let _ = answer.send(status.clone());
                 }
             }
         })
         .0
         .unwrap();
         task.await.unwrap();
-        answer.lines().next().unwrap_or_default().to_owned()
+        answer
     }
 
     /// The state of a node that has nothing to do.
@@ -237,6 +244,20 @@ mod tests {
             "resources": 0, "listeners": [], "redirects": [], "draining": [], "rejections": [], "counters": [],
         }))
         .unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_counted_of_a_service_goes_with_it_and_begins_anew() {
+        let metrics = Offer::Metrics(PrometheusBuilder::new().build_recorder().handle());
+        let mut status = nothing();
+        let sum = |connections| Counter { service: "shop/web:80".to_owned(), reason: "taken".to_owned(), connections };
+        for (counters, told) in [(vec![sum(7)], Some(7)), (vec![], None), (vec![sum(3)], Some(3))] {
+            status.counters = counters;
+            let answer = answered("GET /metrics HTTP/1.1", metrics.clone(), status.clone()).await;
+            let name = "axoneme_node_redirect_connections_total{service=\"shop/web:80\",reason=\"taken\"} ";
+            let line = answer.lines().find_map(|line| line.strip_prefix(name));
+            assert_eq!(line.map(|it| it.parse().unwrap()), told, "{answer}");
+        }
     }
 
     #[tokio::test]

@@ -3,10 +3,7 @@
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
-use crate::{
-    datapath::{DatapathError, Reason},
-    event::NodeEvent,
-};
+use crate::{datapath::DatapathError, event::NodeEvent, status::Counter};
 
 /// 1 while the stream from the operator is open.
 pub const OPERATOR_CONNECTED: &str = "axoneme_node_operator_connected";
@@ -48,6 +45,12 @@ pub const STATE_ERRORS: &str = "axoneme_node_state_file_errors_total";
 pub const RESOURCES: &str = "axoneme_node_resources";
 /// Resources that are not in force.
 pub const REJECTIONS: &str = "axoneme_node_rejections";
+/// Times that events of devices were lost and all was listed again.
+pub const NETLINK_RESYNCS: &str = "axoneme_node_netlink_resyncs_total";
+/// Parts of the datapath that somebody took away and that were put back. Label `what`.
+pub const RESTORED: &str = "axoneme_node_routing_restored_total";
+/// Devices that have a program.
+pub const ATTACHED: &str = "axoneme_node_attached_devices";
 /// Connections that the redirect met. Labels `service`, `reason`.
 pub const CONNECTIONS: &str = "axoneme_node_redirect_connections_total";
 /// Proxy ports that the kernel may give to outgoing connections.
@@ -81,7 +84,9 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!(STATE_ERRORS, "State files that could not be read or written.");
     describe_gauge!(RESOURCES, "Resources that the operator wants here, by kind.");
     describe_gauge!(REJECTIONS, "Resources that are not in force.");
-    describe_counter!(CONNECTIONS, "Connections that the redirect met, by service and what became of them.");
+    describe_counter!(NETLINK_RESYNCS, "Times that events of devices were lost and all was listed again.");
+    describe_counter!(RESTORED, "Parts of the datapath that somebody took away and that were put back, by part.");
+    describe_gauge!(ATTACHED, "Devices that have a program.");
     describe_gauge!(PORTS_AT_RISK, "Proxy ports that the kernel may give to outgoing connections.");
     describe_counter!(MONITOR_LOST, "Events that were too many at once for those who watch.");
     for gauge in [OPERATOR_CONNECTED, ENVOY_CONNECTED, REJECTIONS] {
@@ -110,9 +115,19 @@ pub fn count_error(error: &DatapathError) {
     counter!(DATAPATH_ERRORS, "error" => error.label()).increment(1);
 }
 
-/// Takes over a running sum of the kernel.
-pub fn connections(service: &str, reason: Reason, sum: u64) {
-    counter!(CONNECTIONS, "service" => service.to_owned(), "reason" => reason.label()).absolute(sum);
+/// The running sums of the kernel, as text. They are written anew each time: a service that is gone leaves no line, and one that comes
+/// back begins at zero. Cost: as many as there are.
+#[must_use]
+pub fn connections(sums: &[Counter]) -> String {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    ::metrics::with_local_recorder(&recorder, || {
+        describe_counter!(CONNECTIONS, "Connections that the redirect met, by service and what became of them.");
+        for sum in sums {
+            let counter = counter!(CONNECTIONS, "service" => sum.service.clone(), "reason" => sum.reason.clone());
+            counter.absolute(sum.connections);
+        }
+    });
+    recorder.handle().render()
 }
 
 /// `Listener` of `type.googleapis.com/envoy.config.listener.v3.Listener`.
@@ -123,16 +138,17 @@ pub fn kind(type_url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::datapath::Reason;
 
     #[test]
     fn each_reason_is_a_metric_with_the_services_name() {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        ::metrics::with_local_recorder(&recorder, || {
-            for (sum, reason) in (1..).zip(Reason::ALL) {
-                connections("shop/web:80", reason, sum);
-            }
-        });
-        let text = recorder.handle().render();
+        let sum = |(connections, reason): (u64, Reason)| Counter {
+            service: "shop/web:80".to_owned(),
+            reason: reason.label().to_owned(),
+            connections,
+        };
+        let text = connections(&(1..).zip(Reason::ALL).map(sum).collect::<Vec<_>>());
+        assert!(text.contains(&format!("# TYPE {CONNECTIONS} counter\n")), "{text}");
         for (sum, reason) in (1..).zip(Reason::ALL) {
             let line = format!("{CONNECTIONS}{{service=\"shop/web:80\",reason=\"{reason}\"}} {sum}");
             assert!(text.lines().any(|it| it == line), "no {line} in\n{text}");

@@ -35,6 +35,8 @@ struct Figures {
     with_operator_kb: u64,
     changes: Vec<Duration>,
     pods: Vec<Coming>,
+    /// As long as the wiring takes with no loader there.
+    plain: Vec<Duration>,
 }
 
 /// A part of a pod's time.
@@ -59,8 +61,9 @@ fn main() -> Result<()> {
     let backends = vec![(backend.address.v4, pod::PLAIN).into()];
     node.serve_by_nat(&[Service { frontend: operator::frontend(0), backends }])?;
 
+    let plain = pod::wire(&node, PODS)?;
     let mut loader = Loader::start(&node)?;
-    let mut figures = Vec::new();
+    let mut figures: Vec<Figures> = Vec::new();
     for Sizes { frontends, veths } in SIZES {
         let filled = loader.fill(frontends).with_context(|| format!("{frontends} frontends"))?;
         println!("{frontends} frontends in force after {:.2} s", filled.as_secs_f64());
@@ -69,16 +72,18 @@ fn main() -> Result<()> {
         let changes = loader.change(CHANGES)?;
         let pods = pod::time(&node, PODS)?;
         let with_operator_kb = loader.resident_kb()?;
-        figures.push(Figures { map_bytes: loader.map_bytes()?, with_operator_kb, changes, pods });
+        figures.push(Figures { map_bytes: loader.map_bytes()?, with_operator_kb, changes, pods, plain: Vec::new() });
     }
-    report(&figures);
     let alone = loader.start_alone(&node)?;
     // It serves.
     pod::time(&node, 1)?;
-    println!(
-        "loader alone, with many of both after a restart: {:.1} MB resident",
-        alone.resident_kb()? as f64 / 1024.0
-    );
+    let alone_kb = alone.resident_kb()?;
+    drop(alone);
+    for (figures, plain) in figures.iter_mut().zip([plain, pod::wire(&node, PODS)?]) {
+        figures.plain = plain;
+    }
+    report(&figures);
+    println!("loader alone, with many of both after a restart: {:.1} MB resident", alone_kb as f64 / 1024.0);
     Ok(())
 }
 
@@ -101,6 +106,8 @@ fn report(figures: &[Figures]) {
     of_pods("new pod to first redirected byte", whole);
     of_pods("  its wiring", |it| it.wired);
     of_pods("  from then to the byte", |it| it.dialled);
+    row("the wiring without a loader, p50 ms", &|it| ms(&it.plain, 50));
+    row("the wiring without a loader, p99 ms", &|it| ms(&it.plain, 99));
     let ratio = |name: &str, of: &dyn Fn(&Figures) -> Vec<Duration>| {
         println!("{name}, many to few, p50: {:.2}", ms(&of(&figures[1]), 50) / ms(&of(&figures[0]), 50));
     };

@@ -23,7 +23,7 @@ use super::{
     programs::Programs,
     routing::{self, Sources},
 };
-use crate::datapath::DatapathError;
+use crate::{datapath::DatapathError, metrics as names};
 
 mod filters;
 mod table;
@@ -163,7 +163,7 @@ impl Watcher {
                     heard = self.deletions.next() => heard.and_then(|()| self.put_back_table()),
                 };
                 if let Err(error) = result {
-                    metrics::counter!("axoneme_node_datapath_errors_total", "error" => error.label()).increment(1);
+                    names::count_error(&error);
                     tracing::error!(%error, "the datapath could not follow a change of the node");
                 }
             }
@@ -174,7 +174,7 @@ impl Watcher {
 
     /// More happened than fits into the socket, or the stream broke.
     async fn overrun(&mut self) -> Result<(), DatapathError> {
-        metrics::counter!("axoneme_node_netlink_resyncs_total").increment(1);
+        metrics::counter!(names::NETLINK_RESYNCS).increment(1);
         tracing::warn!("events of the node's devices were lost; listing all again");
         self.start_over().await
     }
@@ -245,7 +245,7 @@ impl Watcher {
             tracing::warn!(what, "gone together with our pins: somebody cleaned up, so it is not put back");
             return false;
         }
-        metrics::counter!("axoneme_node_routing_restored_total", "what" => what).increment(1);
+        metrics::counter!(names::RESTORED, "what" => what).increment(1);
         tracing::warn!(what, "somebody took away what the redirect needs; putting it back");
         true
     }
@@ -355,7 +355,7 @@ impl Watcher {
                 tracing::info!(device, index, "detached");
             }
         }
-        metrics::gauge!("axoneme_node_attached_devices").set(self.attached.len() as f64);
+        metrics::gauge!(names::ATTACHED).set(self.attached.len() as f64);
         Ok(())
     }
 

@@ -76,7 +76,6 @@ impl Node {
         let mut counters = Vec::new();
         for ((service, reason), connections) in sums {
             let Some(service) = services.get(&service).filter(|_| connections > 0) else { continue };
-            names::connections(service, reason, connections);
             counters.push(Counter { service: service.to_string(), reason: reason.label().to_owned(), connections });
         }
         counters.sort_by(|a, b| (&a.service, &a.reason).cmp(&(&b.service, &b.reason)));
