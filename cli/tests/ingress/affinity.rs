@@ -1,8 +1,8 @@
 //! `sessionAffinity: ClientIP`: a client stays with its backend, whichever proxy it comes through.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::SocketAddr};
 
-use axoneme_testnet::manifest::endpoint_slices;
+use axoneme_testnet::manifest::{endpoint_slices, tcp_config};
 
 use crate::{
     curl::Curl,
@@ -13,8 +13,8 @@ use crate::{
 fn both(scene: &Scene, affinity: &str) {
     let addresses: Vec<_> = scene.pods.iter().map(|pod| pod.address).collect();
     let service = format!(
-        "apiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: shop}}\nspec:\n  sessionAffinity: {affinity}\n  \
-         ports: [{{port: 80, targetPort: {PORT}}}]\n---\n"
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: shop}}\nspec:\n  type: LoadBalancer\n  \
+         sessionAffinity: {affinity}\n  ports: [{{port: 80, targetPort: {PORT}}}]\n---\n"
     );
     scene.write("web.yaml", &format!("{service}{}", endpoint_slices("shop", "web", "", PORT, &addresses)));
 }
@@ -49,4 +49,36 @@ fn a_client_stays_with_its_backend_when_the_service_says_so() {
 
     both(&scene, "None");
     scene.wait("a client has both", || backends(&scene, &clients[..1])[0].len() == 2);
+}
+
+/// Nothing but its address tells who a client is.
+#[test]
+fn clients_of_a_tcp_proxy_stay_with_their_backends_over_both_families() {
+    let scene = Scene::start("tcp-affinity", &[], &tcp_config("shop", "web", "web"));
+    both(&scene, "None");
+    for at in scene.balancers_of("shop/web:80") {
+        let ask = |client: &str| -> Curl { Curl::new("http://web/", at).with(&["--interface", client]) };
+        let clients: Vec<String> = (150..156).map(|number| client(at, number)).collect();
+        let length = if at.is_ipv4() { "24" } else { "64 nodad" };
+        scene.outside.ip(clients.iter().map(|client| format!("addr add {client}/{length} dev eth0"))).unwrap();
+        both(&scene, "None");
+        scene.until(&ask(&clients[0]), |answer| answer.body == "api");
+        scene.until(&ask(&clients[0]), |answer| answer.body == "web");
+
+        both(&scene, "ClientIP");
+        let seen = |client: &String| -> BTreeSet<String> {
+            let curl = ask(client);
+            (0..3).map(|_| curl.ask(&scene.outside).body).collect()
+        };
+        scene.wait("the first client has one backend", || seen(&clients[0]).len() == 1);
+        let seen: Vec<_> = clients.iter().map(seen).collect();
+        assert!(seen.iter().all(|backends| backends.len() == 1), "{at}: {seen:?}");
+        let all: BTreeSet<String> = seen.into_iter().flatten().collect();
+        assert_eq!(all, ["api", "web"].map(str::to_owned).into(), "not all clients of {at} are with the same one");
+    }
+}
+
+/// An address of the LAN, where the node answers without a route.
+fn client(at: SocketAddr, number: u8) -> String {
+    if at.is_ipv4() { format!("10.230.0.{number}") } else { format!("fd00:230::{number}") }
 }

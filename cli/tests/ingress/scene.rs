@@ -108,7 +108,7 @@ impl Scene {
     pub(crate) fn at(&self, ingress: &str, port: u16) -> SocketAddr {
         let status = self.mesh.status().unwrap();
         let name = format!("shop/cilium-ingress-{ingress}:{port}");
-        balancer(&status, &name).unwrap_or_else(|| panic!("{name} has no such address: {status:#?}"))
+        balancers(&status, &name).unwrap_or_else(|| panic!("{name} has no such address: {status:#?}"))[0]
     }
 
     /// The load balancer address of shared Ingresses, with a port, as soon as it is served.
@@ -122,11 +122,16 @@ impl Scene {
     }
 
     fn served_at(&self, redirect: &str) -> SocketAddr {
+        self.balancers_of(redirect)[0]
+    }
+
+    /// The load balancer addresses of a redirect, IPv4 and IPv6, as soon as they are served.
+    pub(crate) fn balancers_of(&self, redirect: &str) -> [SocketAddr; 2] {
         let mut found = None;
-        let waited = wait_until(&format!("the address of {redirect}"), START, || {
+        let waited = wait_until(&format!("the addresses of {redirect}"), START, || {
             // Served is what has a listener, too.
             let status = self.mesh.status()?;
-            found = status.port(redirect).and_then(|_| balancer(&status, redirect));
+            found = status.port(redirect).and_then(|_| balancers(&status, redirect));
             Ok(found.is_some())
         });
         waited.unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
@@ -214,10 +219,11 @@ impl Scene {
     }
 }
 
-/// The IPv4 address that a load balancer gives to a redirect.
-fn balancer(status: &Status, redirect: &str) -> Option<SocketAddr> {
+/// The addresses that a load balancer gives to a redirect, IPv4 and IPv6.
+fn balancers(status: &Status, redirect: &str) -> Option<[SocketAddr; 2]> {
     let frontends = &status.redirects.get(redirect)?.frontends;
-    frontends.iter().find(|at| at.is_ipv4() && address::is_balancer(at.ip())).copied()
+    let of = |v4| frontends.iter().find(|at| at.is_ipv4() == v4 && address::is_balancer(at.ip())).copied();
+    Some([of(true)?, of(false)?])
 }
 
 fn service_yaml(name: &str, port_fields: &str) -> String {
