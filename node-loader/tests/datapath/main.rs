@@ -24,6 +24,7 @@ mod talk;
 mod traces;
 mod udp;
 mod uplink;
+mod watch;
 
 use std::{
     io::ErrorKind,
