@@ -150,20 +150,26 @@ fn the_backend_sees_the_client_wherever_replies_come_by() {
 fn connection_tracking_has_no_part_in_it_and_the_next_loader_goes_on() {
     let mut stage = Stage::new("kept-on", Layout::Routed);
     stage.agent.tell("keep on");
-    let (foo, far) = (stage.client.address, stage.far.address);
-    assert_eq!(stage.speak(foo, far, false), foo.v4.to_string());
+    let (foo, far, outside) = (stage.client.address, stage.far.address, stage.outside.address);
+    let (node, own) = (stage.node.clone(), own_addresses(&stage.node, false));
+    let goes_on = |stage: &mut Stage, when: &str| {
+        assert_eq!(stage.speak(foo, far, false), foo.v4.to_string(), "{when}");
+        // The answer would not come by this node.
+        let seen = stage.speak(outside, far, false);
+        assert!(own.contains(&seen), "{when}: {seen}, none of {own:?}");
+    };
+    goes_on(&mut stage, "at first");
     let entries = stage.node.run("conntrack", ["-L", "-f", "ipv4"]).unwrap();
     assert!(!entries.contains(&format!("src={} dst={}", foo.v4, far.v4)), "{entries}");
     assert!(stage.node.run("nft", ["list", "table", "inet", "axoneme"]).unwrap().contains("masquerade"));
 
     stage.agent.kill();
-    let node = stage.node.clone();
     stage.agent.restart(&node);
-    assert_eq!(stage.speak(foo, far, false), foo.v4.to_string(), "before anybody has told the next loader");
+    goes_on(&mut stage, "before anybody has told the next loader");
     stage.agent.kill();
     node.run("sh", ["-ec", "cd /sys/fs/bpf/axoneme; mv * 0000000000000001"]).unwrap();
     stage.agent.restart(&node);
-    assert_eq!(stage.speak(foo, far, false), foo.v4.to_string(), "nor one whose maps have another layout");
+    goes_on(&mut stage, "nor one whose maps have another layout");
     stage.agent.tell("keep off");
     assert!(!stage.node.run("nft", ["list", "table", "inet", "axoneme"]).unwrap().contains("masquerade"));
     stage.end();
