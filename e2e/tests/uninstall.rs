@@ -11,7 +11,7 @@ use axoneme_e2e::{
     theme::{CLASS, ingress},
     until,
 };
-use axoneme_testnet::difference;
+use axoneme_testnet::deviation;
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -44,7 +44,7 @@ fn nothing_is_left_of_an_installation() -> Result<()> {
     for node in NODES {
         until(&format!("{node} is what it was before"), LIMIT, || {
             let (before, after) = (cluster.traces_before(node)?, cluster.traces(node)?);
-            ensure!(before == after, "{node}:\n{}", difference(&before, &after));
+            ensure!(before == after, "{node}:\n{}", deviation(&before, &after));
             Ok(())
         })?;
     }

@@ -50,7 +50,7 @@ pub use node::{Layout, Node, difference};
 pub use process::{Process, wait_until};
 pub use program::{built, envoy};
 pub use service::Service;
-pub use traces::TRACES;
+pub use traces::{TRACES, deviation};
 
 /// What everything here returns.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,6 +1,6 @@
 //! Everything of the network that a mesh could leave changed, to the byte.
 
-use crate::{Namespace, Result};
+use crate::{Namespace, Result, difference};
 
 /// The commands of [`Namespace::traces`] for `sh -ec`, for nodes of other makers.
 ///
@@ -31,5 +31,33 @@ impl Namespace {
     /// If one of the tools fails.
     pub fn traces(&self) -> Result<String> {
         self.run("sh", ["-ec", TRACES])
+    }
+}
+
+/// What two traces differ in, for people: the [`difference`], and if every line of one is in the other, the first that is not in its
+/// place. Empty if they are equal.
+#[must_use]
+pub fn deviation(before: &str, after: &str) -> String {
+    let lines = difference(before, after);
+    if before == after || !lines.is_empty() {
+        return lines;
+    }
+    let same = before.lines().zip(after.lines()).take_while(|(before, after)| before == after).count();
+    let [old, new] = [before, after].map(|text| text.lines().nth(same).unwrap_or("the end"));
+    format!("the same lines, but in another order or not as often, from line {} on:\n- {old}\n+ {new}\n", same + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::deviation;
+
+    #[test]
+    fn lines_in_another_order_are_a_difference_too() {
+        assert_eq!(deviation("a\nb\n", "a\nb\n"), "");
+        assert_eq!(deviation("a\nb\n", "b\nc\n"), "- a\n+ c\n");
+        for (after, line) in [("a\nc\nb\n", "+ c\n"), ("a\nb\nc\nc\n", "+ c\n"), ("a\nb\nc\na\n", "+ a\n")] {
+            let told = deviation("a\nb\nc\n", after);
+            assert!(told.starts_with("the same lines") && told.ends_with(line), "{told}");
+        }
     }
 }
