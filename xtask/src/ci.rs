@@ -4,9 +4,9 @@ use std::{num::NonZero, thread};
 
 use anyhow::Result;
 
-use crate::{charts, cluster::binaries, crds, embed, fuzz::Fuzz, layering, setup, shell, stages::Stages};
+use crate::{charts, cluster::binaries, crds, documents, embed, fuzz::Fuzz, layering, setup, shell, stages::Stages};
 
-/// Formatting, lints, generated files, charts.
+/// Formatting, lints, generated files, documents, charts.
 pub(crate) fn lint() -> Result<()> {
     let mut stages = Stages::default();
     lint_stages(&mut stages);
@@ -51,6 +51,7 @@ fn lint_stages(stages: &mut Stages) {
         stages.command("clippy", &mut clippy);
     }
     stages.run("layering", layering::check);
+    stages.run("tests that documents name", documents::check);
     stages.run("generated CRDs", || crds::Crds { check: true }.run());
     if shell::has("cargo-deny") {
         stages.command(

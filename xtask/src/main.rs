@@ -15,6 +15,7 @@ mod cluster;
 mod crds;
 mod demo;
 mod descriptors;
+mod documents;
 mod e2e;
 mod embed;
 mod fuzz;
