@@ -89,18 +89,27 @@ fn backends_see_the_client_with_bridged_pods() {
 }
 
 #[test]
-fn the_annotation_is_heeded_when_it_comes_and_goes() {
+fn the_annotation_is_heeded_when_it_comes_and_goes_and_the_flag_where_there_is_none() {
     let (scene, _other) = scene("client-later", Layout::Routed, false);
     let (pod, at) = (scene.article.client.clone(), scene.both(SAME)[0]);
     let own = own(&scene.article.node);
-    let sees = |is_it: &dyn Fn(IpAddr) -> bool| {
+    let sees = |scene: &Scene, is_it: &dyn Fn(IpAddr) -> bool| {
         scene.until(&pod, at, "/echo", |answer| answer.status() == Some(200) && is_it(saw(answer).1));
     };
-    sees(&|peer| own.contains(&peer));
+    let is_pod = |peer| peer == IpAddr::from(pod.address.v4);
+    let is_node = |peer| own.contains(&peer);
+    sees(&scene, &is_node);
     let head = "  name: envoy-lb-listener\n  namespace: cilium-test\n";
-    scene.article.edit("cec.yaml", head, &format!("{head}{ANNOTATION}")).unwrap();
-    sees(&|peer| peer == IpAddr::from(pod.address.v4));
+    let annotate = |scene: &Scene, to: &str| scene.article.edit("cec.yaml", head, &format!("{head}{to}")).unwrap();
+    annotate(&scene, ANNOTATION);
+    sees(&scene, &is_pod);
     assert_eq!(peers(&scene, &pod, false), [(); 2].map(|()| BTreeSet::from([pod.address.v4.into()])));
     scene.article.edit("cec.yaml", ANNOTATION, "").unwrap();
-    sees(&|peer| own.contains(&peer));
+    sees(&scene, &is_node);
+
+    let mut scene = scene.again_with(&["--use-original-source-address"]);
+    scene.wait_for(&[SAME, OTHER]);
+    sees(&scene, &is_pod);
+    annotate(&scene, &ANNOTATION.replace("true", "false"));
+    sees(&scene, &is_node);
 }

@@ -79,6 +79,14 @@ impl Scene {
         self.wait_for(served);
     }
 
+    /// Ends `axonctl up` and starts it again with these flags.
+    pub(crate) fn again_with(self, flags: &[&str]) -> Self {
+        let Self { mesh, programs, article, before, echo, run_dir } = self;
+        mesh.stop(SOON).unwrap();
+        let mesh = Mesh::up_with(&article.node, &programs, article.folder(), run_dir.path(), flags).unwrap();
+        Self { mesh, programs, article, before, echo, run_dir }
+    }
+
     /// Waits until these redirects are served.
     pub(crate) fn wait_for(&mut self, served: &[&str]) {
         let all = |status: &Status| served.iter().all(|redirect| frontends(status, redirect).len() >= 2);
