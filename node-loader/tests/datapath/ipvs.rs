@@ -5,13 +5,14 @@
 
 use std::{io::ErrorKind, net::SocketAddr};
 
-use axoneme_testnet::Layout;
+use axoneme_testnet::{Layout, wait_until};
 
 use crate::{
+    SOON,
     ground::{Ground, Nat, Stage},
     scene::PROXY_PORT,
     table,
-    talk::{Talk, dial},
+    talk::{Place, Talk, dial},
 };
 
 /// What others, such as network plug-ins, do to marks.
@@ -125,9 +126,10 @@ fn edge_26_ipvs_comes_and_goes() {
     stage.ground.node.ip(lines).unwrap();
     table::becomes(&stage.ground.node, |rules| rules.contains("chain turn"));
     check(&mut talks);
-    // The addresses come one by one, and what they are is known when the loader has heard of all.
-    let own = stage.ground.node.address.each().map(|ip| ip.to_string());
-    assert!(own.iter().all(|own| stage.agent.ask("addresses").contains(own)));
+    // The addresses come after the table.
+    let (host, frontend) = (Place::Host(&stage.ground.node), stage.ground.frontends()[0]);
+    let from_its_own = || Ok(dial(&host, frontend).is_ok_and(|talk| talk.peer.ip() == host.address(frontend)));
+    wait_until("processes of the node to speak from its address", SOON, from_its_own).unwrap();
     stage.everybody_meets_the_proxy("beside");
     talks.extend(all(&stage));
     stage.ground.node.ip(["link del kube-ipvs0"]).unwrap();
