@@ -1,4 +1,5 @@
-//! The operator is away: everything else may end and start, and serves. Even after a reboot, if its state outlived it.
+//! The operator is away: everything else may end and start, and serves. Even after a reboot, if its state outlived it; else when the
+//! operator is there.
 
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,10 @@ fn without_operator(name: &str, rounds: usize, time: Duration) {
 
     scene.start_operator();
     scene.until_synced();
+    scene.load(Manners::Strict).end();
+
+    scene.reboot_without_memory();
+    println!("all is served {:?} after a reboot with nothing but an operator", scene.until_served());
     scene.load(Manners::Strict).end();
 }
 

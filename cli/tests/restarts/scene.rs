@@ -4,7 +4,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::LazyLock,
     time::{Duration, Instant},
 };
@@ -31,6 +31,9 @@ const ENVOY_MAY: &str = "--bounding-set=-all,+net_raw,+net_bind_service";
 
 /// Connections at an Envoy that is to go have so long. They leave earlier, as they ask all the time.
 const DRAIN: Duration = Duration::from_secs(40);
+
+/// The file with the operator's certificate.
+const AUTHORITY: &str = "ca.crt";
 
 /// Envoy's threads that serve, each with sockets of its own.
 const WORKERS: usize = 2;
@@ -73,7 +76,7 @@ impl Scene {
         folder.write("all.yaml", &manifests::all(backend_pod.address)).unwrap();
         let (run_dir, authority) = (tempfile::tempdir().unwrap(), Authority::generate().unwrap());
         let state_dir = tempfile::tempdir().unwrap();
-        std::fs::write(state_dir.path().join("ca.crt"), authority.certificate_pem()).unwrap();
+        std::fs::write(state_dir.path().join(AUTHORITY), authority.certificate_pem()).unwrap();
         let mut scene = Self {
             loader: None,
             envoys: Vec::new(),
@@ -107,7 +110,7 @@ impl Scene {
 
     pub(crate) fn start_loader(&mut self) {
         let [run_dir, state_dir] = [&self.run_dir, &self.state_dir].map(|folder| folder.path().to_str().unwrap());
-        let (ca, address) = (format!("{state_dir}/ca.crt"), format!("https://{}", operator::ADDRESS));
+        let (ca, address) = (format!("{state_dir}/{AUTHORITY}"), format!("https://{}", operator::ADDRESS));
         let arguments = ["--operator-address", &address, "--ca-file", &ca, "--node-name", "node1"];
         let folders = ["--run-dir", run_dir, "--state-dir", state_dir];
         let kernel = ["--pin-dir", "/sys/fs/bpf/axoneme", "--cgroup", "/sys/fs/cgroup"];
@@ -212,15 +215,27 @@ impl Scene {
 
     /// All that runs ends without a word, and the kernel forgets everything; what is on disk stays. Then it starts again.
     pub(crate) fn reboot(&mut self) {
+        self.go_down();
+        self.start_loader();
+        self.start_envoy();
+    }
+
+    /// The same, and nothing outlives it but whom the loader believes.
+    pub(crate) fn reboot_without_memory(&mut self) {
+        self.go_down();
+        let authority = std::fs::read(self.state_dir.path().join(AUTHORITY)).unwrap();
+        assert!(empty(self.state_dir.path()) > 1, "there was no state to lose");
+        std::fs::write(self.state_dir.path().join(AUTHORITY), authority).unwrap();
+        self.start_loader();
+        self.start_envoy();
+    }
+
+    fn go_down(&mut self) {
         self.envoys.clear();
         self.kill_loader();
         let pins = ["cleanup", "--pin-dir", "/sys/fs/bpf/axoneme", "--cgroup", "/sys/fs/cgroup"];
         self.node.run(LOADER.to_str().unwrap(), pins).unwrap();
-        for file in std::fs::read_dir(self.run_dir.path()).unwrap().map(|entry| entry.unwrap().path()) {
-            if file.is_dir() { std::fs::remove_dir_all(file).unwrap() } else { std::fs::remove_file(file).unwrap() }
-        }
-        self.start_loader();
-        self.start_envoy();
+        empty(self.run_dir.path());
     }
 
     /// The next loader waits for this one's end, and takes over.
@@ -312,4 +327,13 @@ fn on(status: &Status, name: &str) -> Vec<SocketAddr> {
     let found = status.summary.redirects.iter().find(|redirect| redirect.name == name);
     let on = found.iter().flat_map(|redirect| &redirect.frontends).filter(|frontend| frontend.on);
     on.map(|frontend| frontend.address).collect()
+}
+
+/// Takes away all that is in a folder, and says how much that was.
+fn empty(folder: &Path) -> usize {
+    let entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    for entry in &entries {
+        if entry.is_dir() { std::fs::remove_dir_all(entry).unwrap() } else { std::fs::remove_file(entry).unwrap() }
+    }
+    entries.len()
 }
