@@ -29,7 +29,7 @@ impl Cluster {
 }
 
 /// kube-proxy and kubelet change their rules with every Service and endpoint of the cluster, and keep those in tables, chains and sets of
-/// their own: a table `kube-proxy`, and in tables of others what is called `KUBE-`.
+/// their own: a table `kube-proxy`, and in tables of others what is called `KUBE-`. An empty line stands between any two of these.
 fn of_no_proxy(traces: &str) -> String {
     let (mut kept, mut inside) = (String::new(), 0_usize);
     for line in traces.lines() {
@@ -37,6 +37,7 @@ fn of_no_proxy(traces: &str) -> String {
         let is_theirs = match words[..] {
             ["table", _, name, "{"] => name == "kube-proxy",
             ["chain", name, "{"] => name.starts_with("KUBE-"),
+            [] => true,
             _ => line.contains("jump KUBE-"),
         };
         if inside == 0 && !is_theirs {
@@ -59,7 +60,7 @@ mod tests {
     fn what_is_kube_proxys_is_left_out() {
         let ours = "table inet axoneme {\n\tchain raw {\n\t\tmeta mark 0x600 notrack\n\t}\n}\n";
         let theirs = "table ip kube-proxy {\n\tset a {\n\t\telements = { 10.0.0.1 }\n\t}\n}\n";
-        let chain = "\tchain KUBE-SERVICES {\n\t\tip daddr { 10.0.0.1 } return\n\t}\n";
+        let chain = "\tchain KUBE-SERVICES {\n\t\tip daddr { 10.0.0.1 } return\n\t}\n\n";
         let jump = "\t\tcounter jump KUBE-SERVICES\n";
         let mixed = |chain: &str, jump: &str| {
             ["table ip nat {\n", chain, "\tchain PREROUTING {\n", jump, "\t\tcounter accept\n\t}\n}\nsysctls\n"]
