@@ -9,7 +9,7 @@ use std::{
 
 use axoneme_node::{
     Config, EnvoyBinary, NodeError, NodeEvent, Operator,
-    datapath::{Counters, Datapath, DatapathError, Entry, ServiceId, SourceRange},
+    datapath::{Counters, Datapath, DatapathError, Entry, Reason, ServiceId, SourceRange},
     layout::Layout,
     run_with,
     seat::Seat,
@@ -84,8 +84,13 @@ impl Datapath for Memory {
         Layout::default()
     }
 
+    /// Of each service so many connections were taken as it has addresses.
     fn counters(&self) -> Result<Counters, DatapathError> {
-        Ok(Counters::new())
+        let mut counters = Counters::new();
+        for entry in self.0.lock().values() {
+            *counters.entry((entry.service, Reason::Taken)).or_default() += 1;
+        }
+        Ok(counters)
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod edge_11;
 mod lab;
+mod metrics;
 mod module;
 mod ports;
 mod resources;
