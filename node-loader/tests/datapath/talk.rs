@@ -90,9 +90,10 @@ fn over(stream: TcpStream) -> io::Result<Talk> {
     greet(Box::new(reader), Box::new(stream), None)
 }
 
-/// The shell connects, so that the socket is made by a process of the node.
+/// The shell connects, so that the socket is made by a process of the node. It ends with the talk; the limit is for tests that
+/// were killed, and longer than any test of live connections takes where every instruction is computed.
 fn from_process(node: &Namespace, to: SocketAddr) -> io::Result<Talk> {
-    let script = "exec 3<>/dev/tcp/$0/$1 || exit 1; cat <&0 >&3 & exec timeout 60 cat <&3";
+    let script = "exec 3<>/dev/tcp/$0/$1 || exit 1; cat <&0 >&3 & exec timeout 900 cat <&3";
     let mut command = node.command("bash");
     command.args(["-c", script, &to.ip().to_string(), &to.port().to_string()]);
     // A group of its own, so that its end is the end of all that it starts.
