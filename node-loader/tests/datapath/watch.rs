@@ -1,6 +1,10 @@
 //! More than the monitor tells: the programs keep to their pace, and what they do not tell is counted.
 
-use std::{net::TcpStream, thread, time::Instant};
+use std::{
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
 
 use axoneme_testnet::Layout;
 
@@ -17,19 +21,28 @@ fn what_is_told_and_what_is_lost_is_all_that_was_counted() {
     let frontend = scene.frontends()[0];
     scene.agent.tell(&format!("set {frontend} {PROXY_PORT} on refuse-all 1"));
     scene.agent.tell("watch");
+    assert_eq!(scene.agent.ask("seen"), "; lost 0", "from now on everything is told");
     let (start, pod) = (Instant::now(), scene.pod.clone());
     let attempt = || TcpStream::connect_timeout(&frontend, PATIENCE).is_err();
     let dial = || pod.enter(|| (0..ATTEMPTS).filter(|_| attempt()).count() as u64).unwrap();
     let (mut told, mut lost, mut counted) = (0, 0, 0);
     thread::scope(|scope| {
         let dialling = scope.spawn(dial);
-        while told + lost < counted || !dialling.is_finished() {
-            let seen = scene.agent.ask("seen");
-            let (events, missing) =
-                seen.rsplit_once("; lost ").unwrap_or_else(|| panic!("{told} told, {lost} lost: {seen}"));
-            told += events.matches(" refused 1 ").count() as u64;
-            lost += missing.parse::<u64>().unwrap();
+        loop {
+            // In this order: when that is over, nothing more is counted.
+            let is_over = dialling.is_finished();
             counted = scene.agent.counter("refused");
+            if told + lost < counted {
+                let seen = scene.agent.ask("seen");
+                let (events, missing) =
+                    seen.rsplit_once("; lost ").unwrap_or_else(|| panic!("{told} told, {lost} lost: {seen}"));
+                told += events.matches(" refused 1 ").count() as u64;
+                lost += missing.parse::<u64>().unwrap();
+            } else if is_over {
+                break;
+            } else {
+                thread::sleep(Duration::from_millis(5));
+            }
         }
         assert_eq!(dialling.join().unwrap(), ATTEMPTS);
     });
