@@ -179,6 +179,8 @@ fn a_proxy_that_dies_leaves_nobody_hanging() {
         scene.agent.tell(&format!("set {frontend} {PROXY_PORT} on bypass 1"));
         let talks: Vec<_> = scene.places().iter().map(|place| dial(place, frontend).unwrap()).collect();
         proxy.die_silently();
+        let none = || Ok(scene.agent.number(&format!("connections {frontend}")) == 0);
+        wait_until("the proxy's connections to be gone", SOON, none).unwrap();
         for mut talk in talks {
             let start = Instant::now();
             assert!(talk.say("hello").is_err());

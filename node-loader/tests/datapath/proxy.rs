@@ -63,15 +63,14 @@ impl Server {
         Self { listeners, connections, silenced }
     }
 
-    /// Ends without a word to the peers, as after a crash whose FINs were lost.
+    /// Ends without a word to the peers, as after a crash whose FINs were lost. It is over when the kernel has no connection of it any
+    /// more: until then what clients say is acknowledged, and they would wait for an answer.
     pub(crate) fn die_silently(self) {
         for connection in self.connections.lock().drain(..) {
             // A socket under repair is closed without telling the peer.
             setsockopt(&connection, TcpRepair, &1).unwrap();
         }
         self.silenced.store(true, Ordering::Relaxed);
-        drop(self);
-        thread::sleep(TICK * 2);
     }
 }
 
