@@ -22,6 +22,9 @@ pub const BALANCERS_V4: &str = "10.233.0.0/24";
 /// The range of load balancer addresses, IPv6.
 pub const BALANCERS_V6: &str = "fd00:233::/112";
 
+/// The hardware address of every bridge, of which no namespace has two.
+pub(crate) const BRIDGE: &str = "02:00:00:00:00:01";
+
 /// Whether an address is of the range of services.
 #[must_use]
 pub fn is_service(address: IpAddr) -> bool {

@@ -51,7 +51,7 @@ impl Lab {
         let router = address::lan(address::ROUTER);
         let lan = Namespace::create("lan", router, Kind::Host, group.path.join("lan"))?;
         lan.ip([
-            "link add br0 type bridge".to_owned(),
+            format!("link add br0 address {} type bridge", address::BRIDGE),
             format!("addr add {}/24 dev br0", router.v4),
             format!("addr add {}/64 dev br0 nodad", router.v6),
             "link set br0 up".to_owned(),

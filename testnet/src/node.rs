@@ -61,7 +61,8 @@ impl Node {
         if layout == Layout::Bridge {
             let gateway = address::pods(number, address::GATEWAY);
             host.ip([
-                "link add cni0 type bridge".to_owned(),
+                // Given, as network plug-ins do: else it is a port's, and another one when pods come or go.
+                format!("link add cni0 address {} type bridge", address::BRIDGE),
                 format!("addr add {}/24 dev cni0", gateway.v4),
                 format!("addr add {}/64 dev cni0 nodad", gateway.v6),
                 "link set cni0 up".to_owned(),

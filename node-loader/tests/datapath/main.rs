@@ -232,7 +232,12 @@ fn edge_26_cve_2023_27595_a_killed_loader_is_not_missed_and_the_next_one_takes_o
         for place in scene.places() {
             assert_eq!(dial(&place, frontend).unwrap().who, "proxy", "{place:?} without a loader");
         }
+        let late = scene.node.pod(if frontend.is_ipv4() { "late4" } else { "late6" }).unwrap();
+        let mut around = dial(&Place::Net(&late), frontend).unwrap();
+        assert_eq!(around.who, "backend", "nobody has put a program on the new pod's device");
         scene.agent.restart(&scene.node);
+        assert_eq!(dial(&Place::Net(&late), frontend).unwrap().who, "proxy", "the next loader has");
+        around.check();
         let entries = scene.agent.ask("entries");
         assert_eq!(entries, format!("{frontend} {PROXY_PORT} on bypass 7"));
         for place in scene.places() {
