@@ -10,9 +10,10 @@ mount -t bpf bpf /sys/fs/bpf
 mount -t tmpfs tmp /tmp
 mount -t tmpfs run /run
 ln -s /proc/self/fd/0 /dev/stdin
-# A kernel that is asked for a kind of device loads its module, but whoever asks meanwhile is told that there is none.
+# A kernel that is asked for a kind of device, or a table, loads its module, but whoever asks meanwhile is told that there is none.
 for module in veth bridge br_netfilter dummy macvlan vxlan 8021q wireguard ip_vs ip_vs_rr nf_tables nft_ct nft_chain_nat nft_masq \
-    nft_reject_inet nft_tproxy sch_ingress cls_bpf inet_diag tcp_diag nf_conntrack_netlink; do
+    nft_reject_inet nft_tproxy nft_compat iptable_nat iptable_filter ip6table_nat ip6table_filter xt_conntrack xt_mark xt_MASQUERADE xt_nat \
+    xt_statistic xt_tcpudp sch_ingress cls_bpf inet_diag tcp_diag nf_conntrack_netlink; do
     modprobe -q "$module" || echo "no module $module"
 done
 ip link set lo up
