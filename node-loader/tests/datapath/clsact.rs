@@ -12,13 +12,9 @@ use crate::{
 
 const CLSACT: Option<Attachment> = Some(Attachment::Clsact);
 
-/// Whether this kernel has filters only, so that nobody else can have a link beside ours, either. Says so.
+/// Whether this kernel has filters only, so that nobody else can have a link beside ours, either.
 pub(crate) fn is_all_there_is() -> bool {
-    let only = Attachment::of_this_kernel().unwrap() == Attachment::Clsact;
-    if only {
-        println!("skipped: it is about TCX links, and this kernel has none");
-    }
-    only
+    Attachment::of_this_kernel().unwrap() == Attachment::Clsact
 }
 
 /// All filters at the ingress of all devices, one in a line.

@@ -4,7 +4,6 @@
 
 use std::{env, fs, path::Path};
 
-use axoneme_node::kernel::Attachment;
 use axoneme_testnet::Namespace;
 use aya::{
     EbpfLoader,
@@ -14,6 +13,8 @@ use aya::{
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/axoneme.o"));
+
+use crate::clsact;
 
 const ORDER: &str = "AXONEME_STRANGER";
 const PINS: &str = "/sys/fs/bpf/stranger";
@@ -67,15 +68,11 @@ fn stranger() {
     if env::var(ORDER).unwrap() == "settle" { attach() } else { look() }
 }
 
-fn has_hooks() -> bool {
-    Attachment::of_this_kernel().unwrap() == Attachment::Tcx
-}
-
 /// Our own programs, with maps of their own: with nothing in the maps they do nothing.
 fn attach() {
     fs::create_dir(PINS).unwrap();
     let mut ebpf = EbpfLoader::new().btf(None).default_map_pin_directory(PINS).load(OBJECT).unwrap();
-    if has_hooks() {
+    if !clsact::is_all_there_is() {
         let program: &mut SchedClassifier = ebpf.program_mut("from_netdev").unwrap().try_into().unwrap();
         program.load().unwrap();
         for (name, side) in [("ingress", TcAttachType::Ingress), ("egress", TcAttachType::Egress)] {
@@ -96,7 +93,7 @@ fn pin(link: FdLink, name: &str) {
 }
 
 fn look() {
-    if !has_hooks() {
+    if clsact::is_all_there_is() {
         return;
     }
     let mut devices: Vec<String> = fs::read_dir("/sys/class/net")
