@@ -89,7 +89,6 @@ pub(crate) struct Table {
     state: Mutex<State>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 struct State {
     needs: Needs,
     /// How many rules it has; 0 before it is there.
