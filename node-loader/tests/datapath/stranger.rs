@@ -12,9 +12,9 @@ use aya::{
     },
 };
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/axoneme.o"));
-
 use crate::clsact;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/axoneme.o"));
 
 const ORDER: &str = "AXONEME_STRANGER";
 const PINS: &str = "/sys/fs/bpf/stranger";
